@@ -1,0 +1,22 @@
+/* backup: the rows a rollback will touch, byte-exact, with a SHA-256, whole or absent (P12):
+ * backups/migration_backup_YYYYMMDD_HHMMSS.json, one JSON document:
+ * {"format":"blobferry-backup","version":1,"created":…,"database":…,"run":…,"filter":{…},
+ *  "tables":{"file_migrations":[{…}], …},"counts":{…},"sha256":"…"} — sha256 over all bytes before `,"sha256"`. Values: null, integer,
+ * text (UTF-8), {"b64":…,"type":"text"|"blob"}, {"real":"…"}. */
+#ifndef BLOBFERRY_ENGINE_BACKUP_H
+#define BLOBFERRY_ENGINE_BACKUP_H
+
+#include "blobferry/engine/engine.h"
+
+struct backup_result {
+    char path[4096];
+    char sha256[65];
+    int64_t rows;
+    int64_t bytes;
+};
+enum err_code backup_create(const struct engine *g, const struct tracker_filter *f,
+                            struct backup_result *out, struct err *e);
+/* Whole, unaltered, ours? */
+enum err_code backup_check(const char *path, struct backup_result *out, struct err *e);
+
+#endif

@@ -1,0 +1,57 @@
+/* engine: what every use case needs, handed down by app/wire; the engine picks no driver and prints nothing.
+ *
+ * Safe orders (FAILURES.md). Migrate: claim (committed) -> audit intent (fsync) -> open confined, hash -> PUT -> re-check the source -> proof ->
+ * one transaction: record, pointer, counters, audit head. Rollback: lock -> backup (fsync) -> intent -> original re-hashed ->
+ * object proven ours -> one transaction: pointer back, rolled_back, delete owed -> DELETE -> absent -> debt cleared, outcome.
+ */
+#ifndef BLOBFERRY_ENGINE_ENGINE_H
+#define BLOBFERRY_ENGINE_ENGINE_H
+
+#include "blobferry/base/err.h"
+#include "blobferry/base/log.h"
+#include "blobferry/base/process.h"
+#include "blobferry/engine/journal.h"
+#include "blobferry/object/objstore.h"
+#include "blobferry/track/tracker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One thing that happened, for progress lines and --json; strings borrowed during the call. */
+enum engine_event_kind {
+    ENGINE_PROGRESS, /* totals below have moved; at most 10 a second */
+    ENGINE_FILE_DONE,
+    ENGINE_FILE_FAILED,
+    ENGINE_FILE_REFUSED,
+    ENGINE_FILE_SKIPPED,
+    ENGINE_NOTE /* message only */
+};
+struct engine_event {
+    enum engine_event_kind kind;
+    const struct record *record; /* may be NULL */
+    const struct err *err;       /* failed, refused */
+    const char *message;
+    int64_t files_done, files_failed, files_total; /* total -1: unknown */
+    int64_t bytes_done, bytes_total;               /* bytes */
+};
+typedef void engine_event_fn(void *user, const struct engine_event *ev);
+
+struct engine {
+    struct tracker *tracker;
+    struct objstore *store;  /* NULL for commands without one */
+    struct journal *journal; /* NULL for commands that only read */
+    struct log *log;         /* may be NULL */
+    const char *
+        source_root; /* directory; NULL: "/" is NOT assumed: paths must then be absolute and are opened beneath "/" */
+    const char *backup_dir;
+    const char *batch_dir; /* batches/ */
+    const char *run_id;
+    char owner[PROCESS_OWNER_SIZE];
+    engine_event_fn *on_event; /* may be NULL */
+    void *event_user;
+    bool (*stopping)(void); /* NULL: process_stopping */
+};
+bool engine_stopping(const struct engine *g);
+void engine_emit(const struct engine *g, const struct engine_event *ev);
+
+#endif
