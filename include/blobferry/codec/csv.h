@@ -19,11 +19,16 @@ struct csv {
     struct buf data;
     size_t starts[CSV_FIELDS_MAX];
     size_t fields;
-    bool eof;
+    bool eof; /* nothing more is read, also after a fault */
+    bool begun;
+    unsigned char pending[3]; /* read while looking for a BOM */
+    size_t pending_len, pending_at;
 };
 
+/* `in` and `name` stay the caller's; max_record_bytes 0: 1 MiB. */
 void csv_init(struct csv *c, FILE *in, const char *name, size_t max_record_bytes);
-/* ERR_OK with *more false at the end; ERR_PARSE names 'file' and line. Empty lines are skipped. */
+/* ERR_OK with *more false at the end; ERR_PARSE names 'file' and line, ERR_FILE when reading fails;
+ * after either the rest is not read. Empty lines are skipped. */
 enum err_code csv_next(struct csv *c, bool *more, struct err *e);
 const char *csv_field(const struct csv *c,
                       size_t i); /* borrowed until the next csv_next; NULL if absent */
