@@ -1,0 +1,42 @@
+/* wire: the only place that picks drivers: turns a configuration into an engine.
+ *
+ *     struct wire w;
+ *     wire_open(&w, &config, &(struct wire_needs){.command = "migrate", .write = true, .store = true}, e);
+ *     migrate_run(&w.engine, &options, &result, e);
+ *     wire_close(&w, exit_code, summary_json);
+ */
+#ifndef BLOBFERRY_APP_WIRE_H
+#define BLOBFERRY_APP_WIRE_H
+
+#include "blobferry/app/config.h"
+#include "blobferry/base/clock.h"
+#include "blobferry/engine/engine.h"
+
+struct wire_needs {
+    const char *command;
+    bool tracker;    /* open the tracking database */
+    bool create;     /* … and create its file when it is missing */
+    bool write;      /* … for writing, with our own tables; else read-only */
+    bool store;      /* open the object store; ERR_CONFIG when no target is set */
+    bool audit;      /* open the journal: run_begin now, run_end at wire_close */
+    bool log_file;   /* write logs/<command>_….log */
+    int concurrency; /* 0: default */
+    uint64_t bytes_per_second;
+};
+
+struct wire {
+    struct engine engine;
+    struct log *log;
+    char run_id[CLOCK_UUID_SIZE];
+    const char *command;
+    int64_t started_ms;
+    bool run_recorded;
+};
+
+enum err_code wire_open(struct wire *w, const struct config *c, const struct wire_needs *n,
+                        struct err *e);
+/* Records the end of the run (journal line, blobferry_runs). summary_json is an object of ours or NULL. May be called after a
+ * failed wire_open. Returns the first error of ending, else ERR_OK. */
+enum err_code wire_close(struct wire *w, int exit_code, const char *summary_json, struct err *e);
+
+#endif

@@ -1,0 +1,14 @@
+/* cloudflare: R2's S3 keys from an API token (https://developers.cloudflare.com/r2/api/tokens/). */
+#ifndef BLOBFERRY_SRC_APP_CLOUDFLARE_H
+#define BLOBFERRY_SRC_APP_CLOUDFLARE_H
+
+#include "blobferry/app/config.h"
+#include "blobferry/object/objstore.h"
+
+/* secret = SHA-256 hex of the token; access key = its id, asked once of /client/v4/user/tokens/verify at
+ * $BLOBFERRY_CLOUDFLARE_API (https://api.cloudflare.com by default). Blocks at most 30 s. ERR_STORE_DENIED when the token
+ * is not active, ERR_STORE_UNAVAILABLE when nobody answers. */
+enum err_code cloudflare_keys(struct objstore_credentials *out, const char *token,
+                              const char *ca_file, struct err *e);
+
+#endif

@@ -1,0 +1,201 @@
+#include "blobferry/app/wire.h"
+
+#include "app/d1_local.h"
+#include "blobferry/app/credentials.h"
+#include "blobferry/base/clock.h"
+#include "blobferry/base/fsio.h"
+#include "blobferry/base/str.h"
+#include "blobferry/codec/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum err_code open_tracker(struct wire *w, const struct config *c,
+                                  const struct wire_needs *n, struct err *e)
+{
+    struct tracker_options o = {
+        .url = config_get(c, CONFIG_DB), .read_only = !n->write, .create = n->create};
+    struct buf url;
+    enum err_code code = ERR_OK;
+
+    buf_init(&url, 8192);
+    if (str_starts(o.url, "d1:") && !str_starts(o.url, "d1://")) {
+        code = d1_local_find(o.url + 3, &url, e);
+        o.url = buf_cstr(&url);
+    }
+    if (code == ERR_OK)
+        code = tracker_open(&w->engine.tracker, &o, e);
+    if (code == ERR_OK && !n->create)
+        code = tracker_require(w->engine.tracker, e);
+    if (code == ERR_OK && n->write && !n->create)
+        code = tracker_prepare(w->engine.tracker, e);
+    buf_release(&url);
+    return code;
+}
+
+static enum err_code open_store(struct wire *w, const struct config *c, const struct wire_needs *n,
+                                struct err *e)
+{
+    char endpoint[1024], region[128];
+    uint64_t retries = 0;
+    struct objstore_credentials keys;
+    struct objstore_options o = {.target = config_get(c, CONFIG_TARGET),
+                                 .endpoint_url = config_get(c, CONFIG_ENDPOINT_URL),
+                                 .region = config_get(c, CONFIG_REGION),
+                                 .ca_file = config_get(c, CONFIG_CA_FILE),
+                                 .concurrency = n->concurrency,
+                                 .bytes_per_second = n->bytes_per_second};
+    enum err_code code;
+
+    if (o.target == NULL) {
+        err_set(e, ERR_CONFIG, "no target is set");
+        return err_hint(e, "give --target s3://BUCKET or --target file:///DIR, or set "
+                           "BLOBFERRY_TARGET or R2_BUCKET_NAME");
+    }
+    if (str_starts(o.target, "file://"))
+        return objstore_open(&w->engine.store, &o, e);
+
+    if (o.endpoint_url == NULL &&
+        credentials_profile_value(c, "endpoint_url", endpoint, sizeof endpoint))
+        o.endpoint_url = endpoint;
+    if (o.region == NULL && credentials_profile_value(c, "region", region, sizeof region))
+        o.region = region;
+    o.virtual_host = str_eq(config_get(c, CONFIG_ADDRESSING), "virtual");
+    objstore_profile_parse(config_get(c, CONFIG_STORE_PROFILE), &o.profile);
+    retry_defaults(&o.retry);
+    if (str_to_u64(config_get(c, CONFIG_MAX_RETRIES), &retries))
+        o.retry.max_retries = (int)retries;
+    code = credentials_find(&keys, c, e);
+    if (code != ERR_OK)
+        return code;
+    o.credentials = &keys;
+    code = objstore_open(&w->engine.store, &o, e);
+    credentials_release(&keys);
+    return code;
+}
+
+/* The configuration as the audit shows it: settings and where they came from; no setting is a secret. */
+static char *describe(const struct config *c)
+{
+    size_t n;
+    const struct config_setting *s = config_settings(&n);
+    struct json_out o;
+    struct buf b;
+
+    buf_init(&b, 256 << 10);
+    json_out_init(&o, &b, 0);
+    json_out_object(&o, NULL);
+    json_out_string(&o, "version", BLOBFERRY_VERSION);
+    for (size_t i = 0; i < n; i++) {
+        const char *value = config_get(c, s[i].key);
+        if (value != NULL)
+            json_out_string(&o, s[i].name, value);
+    }
+    json_out_end(&o);
+    return buf_steal(&b);
+}
+
+static enum err_code open_journal(struct wire *w, const struct config *c,
+                                  const struct wire_needs *n, struct err *e)
+{
+    struct journal_entry begin = {.action = "run_begin", .detail = n->command};
+    struct tracker_head head;
+    char *config = describe(c);
+    enum err_code code = journal_open(
+        &w->engine.journal,
+        &(struct journal_options){
+            .dir = config_get(c, CONFIG_LOG_DIR), .run_id = w->run_id, .command = n->command},
+        e);
+
+    begin.extra_json = config;
+    if (code == ERR_OK)
+        code = journal_add(w->engine.journal, &begin, e);
+    if (code == ERR_OK)
+        code = journal_commit(w->engine.journal, true, &head, e);
+    free(config);
+    return code;
+}
+
+enum err_code wire_open(struct wire *w, const struct config *c, const struct wire_needs *n,
+                        struct err *e)
+{
+    struct log_options lo = {.dir = config_get(c, CONFIG_LOG_DIR), .command = n->command};
+    enum err_code code = ERR_OK;
+
+    memset(w, 0, sizeof *w);
+    w->command = n->command;
+    w->started_ms = clock_wall_ms();
+    clock_uuid(w->run_id);
+    process_owner(w->engine.owner);
+    w->engine.run_id = w->run_id;
+    w->engine.source_root = config_get(c, CONFIG_SOURCE_ROOT);
+    w->engine.backup_dir = config_get(c, CONFIG_BACKUP_DIR);
+    w->engine.batch_dir = config_get(c, CONFIG_BATCH_DIR);
+
+    if (n->tracker)
+        code = open_tracker(w, c, n, e);
+    if (code == ERR_OK && n->store)
+        code = open_store(w, c, n, e);
+    if (code == ERR_OK && n->log_file) {
+        lo.run_id = w->run_id;
+        lo.json = str_eq(config_get(c, CONFIG_LOG_FORMAT), "json");
+        log_level_parse(config_get(c, CONFIG_LOG_LEVEL), &lo.level);
+        code = log_open(&w->log, &lo, e);
+        w->engine.log = w->log;
+    }
+    if (code == ERR_OK && n->audit)
+        code = open_journal(w, c, n, e);
+    if (code == ERR_OK && n->audit && n->tracker && n->write && !n->create) {
+        struct tracker_run run = {.id = w->run_id,
+                                  .command = n->command,
+                                  .owner = w->engine.owner,
+                                  .started_ms = w->started_ms};
+        code = tracker_run_begin(w->engine.tracker, &run, e);
+        w->run_recorded = code == ERR_OK;
+    }
+    return code;
+}
+
+static enum err_code end_run(struct wire *w, int exit_code, const char *summary, struct err *e)
+{
+    struct journal_entry end = {.action = "run_end",
+                                .detail = w->command,
+                                .has_success = true,
+                                .success = exit_code == 0,
+                                .has_duration = true,
+                                .duration_ms = clock_wall_ms() - w->started_ms,
+                                .extra_json = summary};
+    struct tracker_run run = {.id = w->run_id,
+                              .command = w->command,
+                              .owner = w->engine.owner,
+                              .started_ms = w->started_ms,
+                              .ended_ms = clock_wall_ms(),
+                              .exit_code = exit_code,
+                              .summary = summary};
+    struct tracker_head head;
+    enum err_code code = journal_add(w->engine.journal, &end, e);
+
+    if (code == ERR_OK)
+        code = journal_commit(w->engine.journal, true, &head, e);
+    if (code == ERR_OK && w->run_recorded)
+        code = tracker_set_head(w->engine.tracker, &head, e);
+    if (code == ERR_OK && w->run_recorded)
+        code = tracker_run_end(w->engine.tracker, &run, e);
+    return code;
+}
+
+enum err_code wire_close(struct wire *w, int exit_code, const char *summary_json, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    if (w->engine.journal != NULL)
+        code = end_run(w, exit_code, summary_json, e);
+    if (code == ERR_OK)
+        code = log_status(w->log, e);
+    objstore_close(w->engine.store);
+    journal_close(w->engine.journal);
+    tracker_close(w->engine.tracker);
+    log_close(w->log);
+    memset(w, 0, sizeof *w);
+    return code;
+}
