@@ -185,8 +185,8 @@ enum err_code config_set(struct config *c, const char *name, const char *value, 
         return err_set(e, ERR_USAGE, "unknown setting '%s'", name);
     if (c->value[s->key] != NULL)
         return ERR_OK;
-    if (check(s, value, e) != ERR_OK)
-        return err_wrap(e, "%s", origin);
+    if (check(s, value, e) != ERR_OK) /* a flag names itself */
+        return str_starts(origin, "--") ? ERR_USAGE : err_wrap(e, "%s", origin);
     c->value[s->key] = str_dup(value);
     if (c->value[s->key] == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");

@@ -1,0 +1,22 @@
+#include "cli/cli.h"
+
+static const char *const audit_words[] = {"verify", NULL};
+
+/* The one table of commands (git's model): main only dispatches through it. */
+const struct command cli_commands[] = {
+    {"init", "create the tables and folders and a commented configuration file", "[OPTIONS]",
+     cmd_init_options, NULL, false, cmd_init},
+    {"plan", "make a batch from a directory, CSV, JSONL or the files table",
+     "--from-dir DIR | --from-csv FILE | --from-jsonl FILE | --from-table [OPTIONS]",
+     cmd_plan_options, NULL, false, cmd_plan},
+    {"migrate", "upload, prove and record the files of batches",
+     "--batch-id ID ... | --all [OPTIONS]", cmd_migrate_options, NULL, false, cmd_migrate},
+    {"verify", "check the objects against the records; completed becomes verified",
+     "[--batch-id ID] [--deep] [OPTIONS]", cmd_verify_options, NULL, false, cmd_verify},
+    {"rollback", "take a migration back, with proof and a backup; a dry run unless --confirm",
+     "--batch-id ID [--confirm] [OPTIONS]", cmd_rollback_options, NULL, false, cmd_rollback},
+    {"status", "batches, or the files of one batch or user", "[--batch-id ID] [OPTIONS]",
+     cmd_status_options, NULL, false, cmd_status},
+    {"audit", "verify the audit trail", "verify", cmd_audit_options, audit_words, false, cmd_audit},
+    {NULL, NULL, NULL, NULL, NULL, false, NULL},
+};

@@ -1,0 +1,10 @@
+/* help: texts of --help, made from the tables of commands, options and settings. */
+#ifndef BLOBFERRY_SRC_CLI_HELP_H
+#define BLOBFERRY_SRC_CLI_HELP_H
+
+#include "cli/args.h"
+
+void help_general(const struct command *commands);
+void help_command(const struct command *c);
+
+#endif
