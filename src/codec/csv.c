@@ -146,6 +146,7 @@ static enum err_code read_record(struct csv *c, struct err *e)
 enum err_code csv_next(struct csv *c, bool *more, struct err *e)
 {
     *more = false;
+    c->fields = 0;
     if (!c->begun)
         skip_mark(c);
     while (!c->eof) {

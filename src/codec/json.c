@@ -103,13 +103,13 @@ static enum err_code settle(cJSON *root, const char *text, const char *end, stru
 
 struct json *json_parse(const char *text, size_t n, struct err *e)
 {
-    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-        text += 3;
-        n -= 3;
-    }
     if (n > TEXT_MAX) {
         (void)err_set(e, ERR_LIMIT, "JSON of %zu bytes is over the limit of %zu", n, TEXT_MAX);
         return NULL;
+    }
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3;
+        n -= 3;
     }
     if (json_scan_check(text, n, e) != ERR_OK)
         return NULL;
