@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int64_t clock_wall_ms(void); /* milliseconds since 1970-01-01T00:00:00Z, plus the adopted skew */
+int64_t clock_wall_ms(void); /* milliseconds since 1970-01-01T00:00:00Z */
 int64_t clock_mono_ms(void); /* CLOCK_MONOTONIC, for durations and timeouts */
 int64_t clock_mono_ns(void);
 
