@@ -1,6 +1,7 @@
 /* checksum: which digest a stored text is, told by its length and alphabet alone. */
 #include "blobferry/codec/checksum.h"
 
+#include "blobferry/base/str.h"
 #include "blobferry/codec/text.h"
 
 #include <openssl/crypto.h>
@@ -53,7 +54,9 @@ enum err_code checksum_parse(const char *text, struct checksum *out, struct err 
             return ERR_OK;
     }
     memset(out, 0, sizeof *out);
-    (void)err_set(e, ERR_PARSE, "checksum '%.80s' is of no known form", text);
+    char shown[100];
+    (void)err_set(e, ERR_PARSE, "checksum '%s' is of no known form",
+                  str_printable(shown, sizeof shown, text));
     (void)err_hint(e, "known are SHA-256 and MD5 as hex or base64, and SHA-1 as hex");
     return ERR_PARSE;
 }

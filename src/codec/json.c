@@ -2,6 +2,7 @@
  * refuses duplicate names and settles which numbers are exact integers. */
 #include "blobferry/codec/json.h"
 
+#include "blobferry/base/str.h"
 #include "json_scan.h"
 
 #include <cjson/cJSON.h>
@@ -24,7 +25,9 @@ static const struct json *outside(const cJSON *v)
 
 static enum err_code duplicate(const char *name, struct err *e)
 {
-    return err_set(e, ERR_PARSE, "malformed JSON: name '%.100s' occurs twice in one object", name);
+    char shown[100];
+    return err_set(e, ERR_PARSE, "malformed JSON: name '%s' occurs twice in one object",
+                   str_printable(shown, sizeof shown, name));
 }
 
 static int by_name(const void *a, const void *b)

@@ -8,9 +8,12 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#define SHOWN_BYTES 300 /* of a key in a message, which may end in a database or on a terminal */
+
 static enum err_code refuse(const char *key, const char *why, struct err *e)
 {
-    return err_set(e, ERR_PARSE, "key '%.300s' %s", key, why);
+    char shown[SHOWN_BYTES];
+    return err_set(e, ERR_PARSE, "key '%s' %s", str_printable(shown, sizeof shown, key), why);
 }
 
 /* C0, DEL, C1 (U+0080 to U+009F), U+FFFE and U+FFFF; `key` is valid UTF-8. */
@@ -53,9 +56,11 @@ enum err_code objkey_check(const char *key, struct err *e)
     if (key == NULL || *key == '\0')
         return err_set(e, ERR_PARSE, "key is empty");
     const size_t n = strlen(key);
-    if (n > OBJKEY_MAX)
-        return err_set(e, ERR_PARSE, "key '%.60s...' has %zu bytes, more than %d", key, n,
-                       OBJKEY_MAX);
+    if (n > OBJKEY_MAX) {
+        char shown[80];
+        return err_set(e, ERR_PARSE, "key '%s' has %zu bytes, more than %d",
+                       str_printable(shown, sizeof shown, key), n, OBJKEY_MAX);
+    }
     if (!str_utf8_valid(key, n))
         return refuse(key, "is not valid UTF-8", e);
     if (has_forbidden_character(key))

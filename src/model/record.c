@@ -8,17 +8,18 @@
 #define DEFAULT_BYTES ((size_t)64 << 20)
 #define FIRST_ITEMS   16
 
-/* Room for one item more: doubles *cap, keeping items and strings together below the maximum. */
+/* Room for one item more, doubling *cap; NULL when items and strings together would pass the
+ * maximum. */
 static void *grow(void *items, size_t len, size_t *cap, size_t item, const struct arena *mem)
 {
+    const size_t room = mem->used < mem->max ? (mem->max - mem->used) / item : 0;
+    if (len >= room)
+        return NULL;
     if (len < *cap)
         return items;
-    const size_t room = mem->used < mem->max ? (mem->max - mem->used) / item : 0;
     size_t want = *cap == 0 ? FIRST_ITEMS : *cap * 2;
     if (want > room)
         want = room;
-    if (want <= len)
-        return NULL;
     void *grown = realloc(items, want * item);
     if (grown != NULL)
         *cap = want;

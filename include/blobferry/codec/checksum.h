@@ -16,6 +16,7 @@ struct checksum {
 
 /* ERR_PARSE when the text is not empty and of no known shape. */
 enum err_code checksum_parse(const char *text, struct checksum *out, struct err *e);
+/* `digest` holds digest_size(a->kind) bytes; false when none is recorded. */
 bool checksum_equal(const struct checksum *a, const unsigned char *digest);
 
 #endif

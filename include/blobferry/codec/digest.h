@@ -33,7 +33,12 @@ struct digest {
     uint64_t crc;
 };
 
+/* ERR_NOMEM, or ERR_GENERAL when OpenSSL has no such algorithm (MD5 under FIPS). On failure
+ * digest_release is harmless and the other calls are not allowed. */
 enum err_code digest_init(struct digest *d, enum digest_kind kind, struct err *e);
+/* The calls below cannot report a failure of OpenSSL; there is none in a sound process, and should one
+ * occur (OpenSSL 3.0 allocates about 100 bytes in a restart) they abort rather than give a wrong
+ * digest (P1). */
 void digest_restart(struct digest *d);
 void digest_update(struct digest *d, const void *p, size_t n);
 /* Writes digest_size(kind) bytes; CRCs big-endian as S3 sends them. */
@@ -42,7 +47,7 @@ void digest_release(struct digest *d);
 
 size_t digest_size(enum digest_kind kind);
 const char *digest_name(enum digest_kind kind); /* "sha256" ... */
-/* One call. */
+/* One call, on a context that each thread keeps; p may be NULL when n is 0. */
 void digest_sha256(const void *p, size_t n, unsigned char out[DIGEST_SHA256_SIZE]);
 void digest_sha256_hex(const void *p, size_t n, char out[DIGEST_SHA256_HEX]);
 void digest_hmac_sha256(const void *key, size_t key_len, const void *p, size_t n,

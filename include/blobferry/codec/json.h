@@ -12,7 +12,10 @@
 
 struct json; /* a parsed value; opaque (cJSON) */
 
-/* Whole text must be one value; at most 64 MiB, 64 levels. Owned by the caller: json_free. */
+/* The whole text must be one value by RFC 8259, in UTF-8 (a byte order mark before it is passed
+ * over), without \u0000 and lone surrogates, with no name twice in one object. At most 64 MiB, 64
+ * levels, 4 Mi values, numbers of 60 characters. Owned by the caller: json_free. NULL with
+ * ERR_PARSE, ERR_LIMIT or ERR_NOMEM. Every question below may be asked of NULL. */
 struct json *json_parse(const char *text, size_t n, struct err *e);
 void json_free(struct json *root);
 
@@ -20,8 +23,9 @@ const struct json *json_get(const struct json *object, const char *name); /* NUL
 bool json_is_object(const struct json *v);
 bool json_is_array(const struct json *v);
 bool json_is_null(const struct json *v);
-const char *json_string(const struct json *v);         /* borrowed; NULL when it is no string */
-bool json_integer(const struct json *v, int64_t *out); /* exact integers up to 2^53 only */
+const char *json_string(const struct json *v); /* borrowed; NULL when it is no string */
+/* True for numbers written as integers (no fraction, no exponent) of at most 2^53 in size. */
+bool json_integer(const struct json *v, int64_t *out);
 bool json_boolean(const struct json *v, bool *out);
 size_t json_length(const struct json *array_or_object);
 const struct json *json_item(const struct json *array,
@@ -33,7 +37,9 @@ const char *json_name(const struct json *member); /* member's name inside its ob
 /* Streaming writer into a buf: commas and quotes are its business.
  *     struct json_out o; json_out_init(&o, &b, indent);
  *     json_out_object(&o, NULL); json_out_string(&o, "id", id); json_out_end(&o);
- * name is NULL inside arrays and for the root. Strings that are not UTF-8 or hold NUL are written as {"b64": "…"}. */
+ * name is NULL inside arrays and for the root. Strings that are not UTF-8 or hold NUL are written as
+ * {"b64": "…"}; C0, DEL, C1, U+2028/9 and bidi controls as \u. Misuse (a name that is missing, too
+ * many or no UTF-8; an end too many) and more than JSON_DEPTH_MAX levels make buf_ok(b) false. */
 #define JSON_DEPTH_MAX 32
 struct json_out {
     struct buf *b;

@@ -31,8 +31,10 @@ struct xml {
     bool done;
 };
 
+/* p is borrowed until xml_release; max_text 0: 1 MiB. A leaf whose text is longer makes it fail when
+ * it closes; what came before has been delivered. A NUL anywhere fails before the first event. */
 void xml_init(struct xml *x, const void *p, size_t n, size_t max_text);
-bool xml_next(struct xml *x);
+bool xml_next(struct xml *x); /* false at the end (done) and at a fault (failed) */
 void xml_release(struct xml *x);
 
 #endif

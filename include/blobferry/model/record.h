@@ -70,7 +70,7 @@ struct record {
     bool taken_over; /* claimed from a dead owner: look before acting (P6) */
 };
 
-/* A page of records. */
+/* A page of records. It is full when items and strings together have reached max_bytes. */
 struct record_list {
     struct record *items;
     size_t len;
@@ -81,7 +81,9 @@ struct record_list {
 void record_list_init(struct record_list *l, size_t max_bytes); /* 0: 64 MiB */
 void record_list_reset(struct record_list *l);
 void record_list_release(struct record_list *l);
-struct record *record_list_add(struct record_list *l); /* zeroed with file_size -1, or NULL */
+/* Zeroed with file_size -1; borrowed, until the next add (items move, strings do not). NULL when the
+ * page is full or memory is short. */
+struct record *record_list_add(struct record_list *l);
 
 /* One row of migration_batches with what follows from its rows. */
 struct batch {
@@ -110,6 +112,6 @@ struct batch_list {
 void record_batches_init(struct batch_list *l, size_t max_bytes);
 void record_batches_reset(struct batch_list *l);
 void record_batches_release(struct batch_list *l);
-struct batch *record_batches_add(struct batch_list *l);
+struct batch *record_batches_add(struct batch_list *l); /* zeroed; otherwise as above */
 
 #endif

@@ -47,9 +47,10 @@ int64_t state_counts_total(const struct state_counts *c);
  * ones, failed_files the failed ones. */
 int64_t state_counts_completed(const struct state_counts *c);
 
-/* The batch's status follows from its rows: no rows or all pending: pending; any processing, or pending beside done
- * ones: processing; all completed/verified: completed; all failed: failed; all rolled_back:
- * rolled_back; every other mixture of ended rows: partial. Unknown statuses: partial. */
+/* The batch's status follows from its rows: no rows or all pending: pending; any processing, or
+ * pending beside ended ones (completed, verified, failed, rolled_back): processing; all
+ * completed/verified: completed; all failed: failed; all rolled_back: rolled_back; every other
+ * mixture: partial. Rows of unknown status count as neither pending nor ended. */
 enum batch_status state_batch_derive(const struct state_counts *c);
 
 #endif

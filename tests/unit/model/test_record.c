@@ -93,6 +93,13 @@ static void test_record_list_is_bounded(void **unused)
     assert_null(record_list_add(&l));
     assert_int_equal(l.len, 0);
     record_list_release(&l);
+
+    record_list_init(&l, max); /* strings that come later count against room already there */
+    assert_non_null(record_list_add(&l));
+    assert_non_null(arena_alloc(&l.mem, max - 64));
+    assert_null(record_list_add(&l));
+    assert_int_equal(l.len, 1);
+    record_list_release(&l);
 }
 
 static void test_record_list_released_can_be_released_again(void **unused)
