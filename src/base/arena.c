@@ -1,3 +1,4 @@
+/* arena: bump allocation from a list of blocks; the newest block is the one in use. */
 #include "blobferry/base/arena.h"
 
 #include <stdalign.h>
@@ -5,13 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK ((size_t)64 << 10)
+#define ALIGNMENT  16
+#define BLOCK_SIZE ((size_t)64 * 1024)
 
 struct arena_block {
     struct arena_block *next;
-    size_t size, used;
-    alignas(16) unsigned char bytes[];
+    size_t size; /* bytes in data */
+    size_t used;
+    alignas(ALIGNMENT) unsigned char data[];
 };
+
+static struct arena_block *new_block(size_t n)
+{
+    const size_t size = n > BLOCK_SIZE ? n : BLOCK_SIZE;
+    if (size > SIZE_MAX - sizeof(struct arena_block))
+        return NULL;
+    struct arena_block *block = malloc(sizeof *block + size);
+    if (block != NULL)
+        *block = (struct arena_block){.size = size};
+    return block;
+}
 
 void arena_init(struct arena *a, size_t max)
 {
@@ -32,48 +46,46 @@ void arena_reset(struct arena *a)
 {
     struct arena_block *keep = a->head;
 
-    if (keep == NULL)
-        return;
-    a->head = keep->next;
-    arena_release(a);
-    keep->next = NULL;
-    keep->used = 0;
-    a->head = keep;
+    if (keep != NULL) {
+        a->head = keep->next;
+        arena_release(a);
+        keep->next = NULL;
+        keep->used = 0;
+        a->head = keep;
+    }
+    a->used = 0;
 }
 
 void *arena_alloc(struct arena *a, size_t n)
 {
-    struct arena_block *b = a->head;
-    unsigned char *p;
-
-    if (n > SIZE_MAX - 15 || (n = (n + 15) & ~(size_t)15) > a->max || a->used > a->max - n)
+    if (n > SIZE_MAX - ALIGNMENT)
         return NULL;
-    if (b == NULL || b->size - b->used < n) {
-        size_t size = n > BLOCK ? n : BLOCK;
-        b = malloc(sizeof *b + size);
-        if (b == NULL)
+    n = n == 0 ? ALIGNMENT : (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (n > a->max || a->used > a->max - n)
+        return NULL;
+    struct arena_block *block = a->head;
+    if (block == NULL || block->size - block->used < n) {
+        block = new_block(n);
+        if (block == NULL)
             return NULL;
-        b->size = size;
-        b->used = 0;
-        b->next = a->head;
-        a->head = b;
+        block->next = a->head;
+        a->head = block;
     }
-    p = b->bytes + b->used;
-    b->used += n;
+    void *p = block->data + block->used;
+    block->used += n;
     a->used += n;
     return memset(p, 0, n);
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)
 {
-    char *p = n < SIZE_MAX ? arena_alloc(a, n + 1) : NULL;
-
-    if (p != NULL)
-        memcpy(p, s, n);
-    return p;
+    char *copy = n < SIZE_MAX ? arena_alloc(a, n + 1) : NULL;
+    if (copy != NULL && n > 0)
+        memcpy(copy, s, n);
+    return copy;
 }
 
 char *arena_strdup(struct arena *a, const char *s)
 {
-    return s != NULL ? arena_strndup(a, s, strlen(s)) : NULL;
+    return s == NULL ? NULL : arena_strndup(a, s, strlen(s));
 }

@@ -1,14 +1,46 @@
+/* buf: a growing byte buffer with a maximum (P10). Failure is sticky, so that a caller may append a
+ * dozen times and ask once. */
 #include "blobferry/base/buf.h"
 
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define FIRST_CAP 128
+
+/* Room for `more` bytes and the terminating NUL. */
+static bool reserve(struct buf *b, size_t more)
+{
+    if (b->failed)
+        return false;
+    if (more > b->max || b->len > b->max - more || b->max == SIZE_MAX)
+        goto fail;
+    const size_t need = b->len + more + 1;
+    if (need <= b->cap)
+        return true;
+    size_t cap = b->cap < FIRST_CAP ? FIRST_CAP : b->cap;
+    while (cap < need)
+        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    if (cap > b->max + 1)
+        cap = b->max + 1;
+    char *data = realloc(b->data, cap);
+    if (data == NULL)
+        goto fail;
+    b->data = data;
+    b->cap = cap;
+    return true;
+fail:
+    b->failed = true;
+    return false;
+}
+
 void buf_init(struct buf *b, size_t max)
 {
-    *b = (struct buf){.max = max};
+    memset(b, 0, sizeof *b);
+    b->max = max < SIZE_MAX ? max : SIZE_MAX - 1;
 }
 
 void buf_release(struct buf *b)
@@ -20,7 +52,7 @@ void buf_release(struct buf *b)
 void buf_wipe(struct buf *b)
 {
     if (b->data != NULL)
-        explicit_bzero(b->data, b->cap);
+        OPENSSL_cleanse(b->data, b->cap);
     buf_release(b);
 }
 
@@ -35,32 +67,6 @@ void buf_reset(struct buf *b)
 bool buf_ok(const struct buf *b)
 {
     return !b->failed;
-}
-
-/* Room for n more bytes and the NUL. */
-static bool reserve(struct buf *b, size_t n)
-{
-    size_t cap = b->cap > 0 ? b->cap : 64;
-    char *p;
-
-    if (b->failed || n > b->max || b->len > b->max - n) {
-        b->failed = true;
-        return false;
-    }
-    if (b->len + n + 1 <= b->cap)
-        return true;
-    while (cap < b->len + n + 1)
-        cap = cap > SIZE_MAX / 2 ? b->len + n + 1 : cap * 2;
-    if (cap > b->max + 1)
-        cap = b->max + 1;
-    p = realloc(b->data, cap);
-    if (p == NULL) {
-        b->failed = true;
-        return false;
-    }
-    b->data = p;
-    b->cap = cap;
-    return true;
 }
 
 bool buf_append(struct buf *b, const void *p, size_t n)
@@ -87,15 +93,14 @@ bool buf_char(struct buf *b, char c)
 bool buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap;
-    int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    const int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    if (n < 0 || !reserve(b, (size_t)n)) {
+    if (n < 0)
         b->failed = true;
+    if (n < 0 || !reserve(b, (size_t)n))
         return false;
-    }
     va_start(ap, fmt);
     vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
     va_end(ap);
@@ -105,18 +110,18 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 
 const char *buf_cstr(const struct buf *b)
 {
-    return b->data != NULL ? b->data : "";
+    return b->len > 0 ? b->data : "";
 }
 
 char *buf_steal(struct buf *b)
 {
-    char *p = NULL;
+    char *data = NULL;
 
-    if (!b->failed && reserve(b, 0)) {
-        b->data[b->len] = '\0';
-        p = b->data;
+    if (reserve(b, 0)) {
+        data = b->data;
+        data[b->len] = '\0';
         b->data = NULL;
     }
     buf_release(b);
-    return p;
+    return data;
 }

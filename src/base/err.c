@@ -1,14 +1,22 @@
+/* err: one fault, filled where it is seen. Texts are made safe here once, so that nothing further up
+ * has to think about terminals (F2) or secrets (P8). */
 #include "blobferry/base/err.h"
+
+#include "blobferry/base/secret.h"
+#include "blobferry/base/str.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static const struct {
+struct class {
     const char *name;
     int exit_code;
-} classes[ERR_CODE_COUNT] = {
+};
+
+static const struct class classes[ERR_CODE_COUNT] = {
     [ERR_OK] = {"ok", 0},
     [ERR_GENERAL] = {"general", 1},
     [ERR_NOMEM] = {"out_of_memory", 1},
@@ -37,56 +45,34 @@ static const struct {
     [ERR_FILE_SPACE] = {"file_space", 5},
 };
 
-void err_init(struct err *e)
+static const struct class *class_of(enum err_code code)
 {
-    if (e == NULL)
+    const int index = (int)code;
+    return &classes[index >= 0 && index < (int)ERR_CODE_COUNT ? code : ERR_GENERAL];
+}
+
+/* The text is formatted whole before it is cut, so that no half of a secret survives redaction.
+ * Arguments may point into the very struct that is filled. */
+__attribute__((format(printf, 3, 0))) static void render(char *dst, size_t size, const char *fmt,
+                                                         va_list ap)
+{
+    char *whole = NULL;
+    const int n = vasprintf(&whole, fmt, ap);
+    if (n < 0) { /* out of memory: the bare format still names the operation */
+        str_printable(dst, size, fmt);
         return;
-    e->code = ERR_OK;
-    e->retryable = false;
-    e->message[0] = '\0';
-    e->hint[0] = '\0';
-}
-
-/* Messages end up in terminals, logs and databases: no control character may get there (F2). Cuts a torn UTF-8 sequence at the end. */
-static void clean(char *s)
-{
-    size_t n = strlen(s), k = n;
-
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
-            s[i] = '?';
     }
-    while (k > 0 && n - k < 4 && ((unsigned char)s[k - 1] & 0xc0) == 0x80)
-        k--;
-    if (k > 0 && n - k < 4 && (unsigned char)s[k - 1] >= 0xc0) {
-        unsigned char lead = (unsigned char)s[k - 1];
-        size_t want = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-        if (n - (k - 1) < want)
-            s[k - 1] = '\0';
-    }
+    secret_redact(whole, (size_t)n);
+    str_printable(dst, size, whole);
+    free(whole);
 }
 
-__attribute__((format(printf, 3, 0))) static void fill(char *dst, size_t size, const char *fmt,
-                                                       va_list ap)
+static void fill(struct err *e, enum err_code code, const char *message)
 {
-    if (vsnprintf(dst, size, fmt, ap) < 0)
-        dst[0] = '\0';
-    clean(dst);
-}
-
-enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (e == NULL)
-        return code;
-    err_init(e);
+    str_copy(e->message, sizeof e->message, message);
     e->code = code;
     e->retryable = code == ERR_DB_BUSY || code == ERR_STORE_UNAVAILABLE;
-    va_start(ap, fmt);
-    fill(e->message, sizeof e->message, fmt, ap);
-    va_end(ap);
-    return code;
+    e->hint[0] = '\0';
 }
 
 static enum err_code from_errno(int errnum)
@@ -98,17 +84,15 @@ static enum err_code from_errno(int errnum)
     case EPERM:
     case EROFS:
         return ERR_FILE_DENIED;
+    case EISDIR:
+    case ENOTDIR:
+    case ELOOP:
+    case ENXIO:
+        return ERR_FILE_TYPE;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
         return ERR_FILE_SPACE;
-    case ELOOP:
-    case EISDIR:
-    case ENOTDIR:
-    case ENXIO:
-        return ERR_FILE_TYPE;
-    case EXDEV:
-        return ERR_FILE_OUTSIDE;
     case ENOMEM:
         return ERR_NOMEM;
     default:
@@ -116,63 +100,88 @@ static enum err_code from_errno(int errnum)
     }
 }
 
+void err_init(struct err *e)
+{
+    if (e != NULL)
+        memset(e, 0, sizeof *e);
+}
+
+enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
+{
+    char message[ERR_MESSAGE_MAX];
+    va_list ap;
+
+    if (e == NULL)
+        return code;
+    va_start(ap, fmt);
+    render(message, sizeof message, fmt, ap);
+    va_end(ap);
+    fill(e, code, message);
+    return code;
+}
+
 enum err_code err_set_errno(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
 {
+    char reason[128];
+    char message[ERR_MESSAGE_MAX];
     va_list ap;
-    char text[128];
-    size_t n;
 
     if (code == ERR_FILE)
         code = from_errno(errnum);
     if (e == NULL)
         return code;
-    err_init(e);
-    e->code = code;
     va_start(ap, fmt);
-    fill(e->message, sizeof e->message, fmt, ap);
+    render(message, sizeof message, fmt, ap);
     va_end(ap);
-    n = strlen(e->message);
-    snprintf(e->message + n, sizeof e->message - n, ": %s", strerror_r(errnum, text, sizeof text));
+    fill(e, code, message);
+    const char *why = strerror_r(errnum, reason, sizeof reason); /* the GNU form: thread-safe */
+    /* The cause is worth more than the end of an over-long subject. */
+    const size_t tail = strlen(why) + 3;
+    size_t used = strlen(message);
+    if (used + tail > sizeof e->message) {
+        str_printable(e->message, sizeof e->message - tail + 1, message);
+        used = strlen(e->message);
+    }
+    snprintf(e->message + used, sizeof e->message - used, ": %s", why);
     return code;
 }
 
 enum err_code err_wrap(struct err *e, const char *fmt, ...)
 {
-    char inner[ERR_MESSAGE_MAX];
+    char context[ERR_MESSAGE_MAX];
+    char joined[2 * ERR_MESSAGE_MAX + 2];
     va_list ap;
-    size_t n;
 
     if (e == NULL)
         return ERR_GENERAL;
-    memcpy(inner, e->message, sizeof inner);
     va_start(ap, fmt);
-    fill(e->message, sizeof e->message, fmt, ap);
+    render(context, sizeof context, fmt, ap);
     va_end(ap);
-    n = strlen(e->message);
-    if (inner[0] != '\0')
-        snprintf(e->message + n, sizeof e->message - n, ": %s", inner);
-    clean(e->message);
+    snprintf(joined, sizeof joined, "%s: %s", context, e->message);
+    str_printable(e->message, sizeof e->message, joined);
     return e->code;
 }
 
 enum err_code err_hint(struct err *e, const char *fmt, ...)
 {
+    char hint[ERR_HINT_MAX];
     va_list ap;
 
     if (e == NULL)
         return ERR_GENERAL;
     va_start(ap, fmt);
-    fill(e->hint, sizeof e->hint, fmt, ap);
+    render(hint, sizeof hint, fmt, ap);
     va_end(ap);
+    str_copy(e->hint, sizeof e->hint, hint);
     return e->code;
 }
 
 const char *err_code_name(enum err_code code)
 {
-    return (unsigned)code < ERR_CODE_COUNT ? classes[code].name : "general";
+    return class_of(code)->name;
 }
 
 int err_exit_code(enum err_code code)
 {
-    return (unsigned)code < ERR_CODE_COUNT ? classes[code].exit_code : 1;
+    return class_of(code)->exit_code;
 }

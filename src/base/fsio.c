@@ -1,10 +1,12 @@
+/* fsio: whole reads and writes, folders, and fsync that is asked for once. */
 #include "blobferry/base/fsio.h"
 
-#include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,96 +14,43 @@
 
 enum err_code fsio_write_all(int fd, const void *p, size_t n, const char *name, struct err *e)
 {
-    const char *at = p;
+    const char *next = p;
 
     while (n > 0) {
-        ssize_t k = write(fd, at, n);
-        if (k < 0 && errno == EINTR)
+        const ssize_t put = write(fd, next, n);
+        if (put < 0 && errno == EINTR)
             continue;
-        if (k <= 0)
-            return err_set_errno(e, ERR_FILE, k < 0 ? errno : ENOSPC, "cannot write '%s'", name);
-        at += k;
-        n -= (size_t)k;
+        if (put <= 0) /* nothing taken and no reason given: the device is full */
+            return err_set_errno(e, ERR_FILE, put < 0 ? errno : ENOSPC, "cannot write '%s'", name);
+        next += put;
+        n -= (size_t)put;
     }
     return ERR_OK;
 }
 
 enum err_code fsio_read_file(const char *path, struct buf *b, struct err *e)
 {
-    char piece[16384];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    char chunk[16384];
     enum err_code code = ERR_OK;
-    ssize_t k = 0;
+    ssize_t got;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
     if (fd < 0)
-        return err_set_errno(e, ERR_FILE, errno, "cannot open '%s'", path);
-    while (code == ERR_OK &&
-           ((k = read(fd, piece, sizeof piece)) > 0 || (k < 0 && errno == EINTR))) {
-        if (k > 0 && !buf_append(b, piece, (size_t)k))
-            code = err_set(e, ERR_LIMIT, "'%s' is larger than %zu bytes", path, b->max);
-    }
-    if (code == ERR_OK && k < 0)
-        code = err_set_errno(e, ERR_FILE, errno, "cannot read '%s'", path);
-    explicit_bzero(piece, sizeof piece);
-    close(fd);
-    return code;
-}
-
-enum err_code fsio_mkdirs(const char *path, mode_t mode, struct err *e)
-{
-    char *copy = str_dup(path);
-    struct stat st;
-    enum err_code code = ERR_OK;
-
-    if (copy == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    for (char *p = copy + (*copy == '/'); code == ERR_OK; p++) {
-        char end = *p;
-        if (end != '/' && end != '\0')
+        return err_set_errno(e, ERR_FILE, errno, "cannot read '%s'", path);
+    buf_reset(b);
+    do {
+        got = read(fd, chunk, sizeof chunk);
+        if (got < 0 && errno == EINTR)
             continue;
-        *p = '\0';
-        if (*copy != '\0' && mkdir(copy, mode) != 0 && errno != EEXIST) {
-            /* read-only parents of a folder that is there are no fault */
-            int saved = errno;
-            if (stat(copy, &st) != 0)
-                code = err_set_errno(e, ERR_FILE, saved, "cannot create folder '%s'", copy);
-        }
-        *p = end;
-        if (end == '\0')
-            break;
-    }
-    if (code == ERR_OK && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
-        code = err_set(e, ERR_FILE_TYPE, "'%s' is no folder", path);
-    free(copy);
-    return code;
-}
-
-enum err_code fsio_sync_dir(const char *path, struct err *e)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum err_code code = ERR_OK;
-
-    if (fd < 0)
-        return err_set_errno(e, ERR_FILE, errno, "cannot open folder '%s'", path);
-    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
-        code = err_set_errno(e, ERR_FILE, errno, "cannot sync folder '%s'", path);
+        if (got < 0)
+            code = err_set_errno(e, ERR_FILE, errno, "cannot read '%s'", path);
+        else if (!buf_append(b, chunk, (size_t)got) && b->max - b->len < (size_t)got)
+            code = err_set(e, ERR_LIMIT, "'%s' is larger than %zu bytes", path, b->max);
+        else if (!buf_ok(b))
+            code = err_set(e, ERR_NOMEM, "out of memory reading '%s'", path);
+    } while (code == ERR_OK && got != 0);
+    OPENSSL_cleanse(chunk, sizeof chunk); /* configuration may hold credentials (P8) */
     close(fd);
-    return code;
-}
-
-enum err_code fsio_sync_parent(const char *path, struct err *e)
-{
-    const char *slash = strrchr(path, '/');
-    char *dir;
-    enum err_code code;
-
-    if (slash == NULL)
-        return fsio_sync_dir(".", e);
-    dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    if (dir == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    code = fsio_sync_dir(dir, e);
-    free(dir);
     return code;
 }
 
@@ -111,77 +60,84 @@ bool fsio_exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-/* ---- atomic files ------------------------------------------------------------------------------ */
-
-enum err_code fsio_atomic_begin(struct fsio_atomic *a, const char *path, mode_t mode, struct err *e)
-{
-    char random[CLOCK_UUID_SIZE];
-    size_t size = strlen(path) + sizeof random + 8;
-
-    a->fd = -1;
-    a->path = str_dup(path);
-    a->temporary = malloc(size);
-    if (a->path == NULL || a->temporary == NULL) {
-        fsio_atomic_abort(a);
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    clock_uuid(random);
-    snprintf(a->temporary, size, "%s.%s.tmp", path, random);
-    a->fd = open(a->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (a->fd < 0) {
-        enum err_code code = err_set_errno(e, ERR_FILE, errno, "cannot create '%s'", path);
-        free(a->temporary);
-        a->temporary = NULL;
-        fsio_atomic_abort(a);
-        return code;
-    }
-    return ERR_OK;
-}
-
-enum err_code fsio_atomic_write(struct fsio_atomic *a, const void *p, size_t n, struct err *e)
-{
-    return fsio_write_all(a->fd, p, n, a->path, e);
-}
-
-enum err_code fsio_atomic_commit(struct fsio_atomic *a, enum fsio_mode mode, struct err *e)
+enum err_code fsio_sync_dir(const char *path, struct err *e)
 {
     enum err_code code = ERR_OK;
-    int fd = a->fd;
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    a->fd = -1;
-    /* a failed fsync is final for this descriptor: what it could not write is gone (A7) */
-    if (fsync(fd) != 0)
-        code = err_set_errno(e, ERR_FILE, errno, "cannot sync '%s'", a->path);
-    if (close(fd) != 0 && code == ERR_OK)
-        code = err_set_errno(e, ERR_FILE, errno, "cannot close '%s'", a->path);
-    if (code == ERR_OK && mode == FSIO_NEW && link(a->temporary, a->path) != 0) {
-        code = errno == EEXIST ? err_set(e, ERR_CONFLICT, "'%s' exists already", a->path)
-                               : err_set_errno(e, ERR_FILE, errno, "cannot create '%s'", a->path);
-    } else if (code == ERR_OK && mode == FSIO_REPLACE) {
-        if (rename(a->temporary, a->path) != 0) {
-            code = err_set_errno(e, ERR_FILE, errno, "cannot replace '%s'", a->path);
-        } else {
-            free(a->temporary);
-            a->temporary = NULL;
-        }
-    }
-    if (a->temporary != NULL)
-        unlink(a->temporary);
-    if (code == ERR_OK)
-        code = fsio_sync_parent(a->path, e);
-    free(a->temporary);
-    a->temporary = NULL;
-    fsio_atomic_abort(a);
+    if (fd < 0)
+        return err_set_errno(e, ERR_FILE, errno, "cannot open directory '%s'", path);
+    /* EINVAL: the file system has no such thing as syncing a directory. */
+    if (fsync(fd) != 0 && errno != EINVAL)
+        code = err_set_errno(e, ERR_FILE, errno, "cannot make directory '%s' durable", path);
+    close(fd);
     return code;
 }
 
-void fsio_atomic_abort(struct fsio_atomic *a)
+/* Where the folder part of path ends: 0 when the name stands alone. */
+static size_t parent_length(const char *path)
 {
-    if (a->fd >= 0)
-        close(a->fd);
-    if (a->temporary != NULL)
-        unlink(a->temporary);
-    free(a->temporary);
-    free(a->path);
-    *a = (struct fsio_atomic){.fd = -1};
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return n;
+}
+
+enum err_code fsio_sync_parent(const char *path, struct err *e)
+{
+    const size_t n = parent_length(path);
+    char *parent = n == 0 ? str_dup(".") : strndup(path, n);
+    enum err_code code;
+
+    if (parent == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    code = fsio_sync_dir(parent, e);
+    free(parent);
+    return code;
+}
+
+/* One level; what exists must be a directory, and what is made is made durable. */
+static enum err_code make_dir(const char *path, mode_t mode, struct err *e)
+{
+    struct stat st;
+    int reason;
+
+    if (mkdir(path, mode) == 0)
+        return fsio_sync_parent(path, e);
+    reason = errno;
+    /* On a read-only parent, mkdir may not say EEXIST of a directory that is there. */
+    if (stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return ERR_OK;
+        reason = ENOTDIR;
+    }
+    return err_set_errno(e, ERR_FILE, reason, "cannot create directory '%s'", path);
+}
+
+enum err_code fsio_mkdirs(const char *path, mode_t mode, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    char *text;
+
+    if (path[0] == '\0')
+        return err_set_errno(e, ERR_FILE, ENOENT, "cannot create directory ''");
+    text = str_dup(path);
+    if (text == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (char *p = text + 1; code == ERR_OK && *p != '\0'; p++) {
+        if (*p != '/' || p[-1] == '/')
+            continue;
+        *p = '\0';
+        code = make_dir(text, mode, e);
+        *p = '/';
+    }
+    if (code == ERR_OK)
+        code = make_dir(text, mode, e);
+    free(text);
+    return code;
 }

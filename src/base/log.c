@@ -1,95 +1,87 @@
+/* log: one file per run. Each event is one write(2), so that lines of several threads never mix and a
+ * kill leaves whole lines. What could not be written is counted, and told as soon as it can be. */
 #include "blobferry/base/log.h"
 
 #include "blobferry/base/buf.h"
 #include "blobferry/base/clock.h"
 #include "blobferry/base/fsio.h"
-#include "blobferry/base/secret.h"
 #include "blobferry/base/str.h"
+#include "log_line.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES ((size_t)64 << 10)
-#define NAMES_TRIED    1000
+#define LINE_MAX_BYTES ((size_t)256 * 1024)
+#define NAMES_TRIED    10000
 
 struct log {
+    pthread_mutex_t lock;
     int fd;
     char *path;
     char *command;
     char *run_id;
     bool json;
     enum log_level level;
-    struct err fault; /* sticky */
-    struct buf line;
-    pthread_mutex_t lock;
+    off_t size;         /* bytes of whole lines */
+    int64_t lost;       /* lines not written since the last one that was */
+    atomic_int failure; /* errno of the first line that could not be written */
 };
 
-static const char *const level_names[] = {"error", "warn", "info", "debug"};
-
-bool log_level_parse(const char *name, enum log_level *out)
+/* The command becomes part of a file name. */
+static char *safe_command(const char *command)
 {
-    for (size_t i = 0; i < 4; i++) {
-        if (str_ieq(name, level_names[i])) {
-            *out = (enum log_level)i;
-            return true;
-        }
+    char *copy = str_dup(str_empty(command) ? "blobferry" : command);
+
+    for (char *c = copy; c != NULL && *c != '\0'; c++) {
+        const bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                           (*c >= '0' && *c <= '9') || *c == '-' || *c == '_';
+        if (!plain)
+            *c = '_';
     }
-    if (str_ieq(name, "warning")) {
-        *out = LOG_WARN;
-        return true;
-    }
-    return false;
+    return copy;
 }
 
-static void utc(int64_t ms, struct tm *t)
-{
-    time_t s = (time_t)(ms / 1000);
-    gmtime_r(&s, t);
-}
-
-/* <dir>/<command>_YYYYMMDD_HHMMSS.log, then -2, -3 ... within one second. */
+/* O_EXCL decides who has a name, so that two runs in one second have two files (A8). */
 static enum err_code create(struct log *l, const char *dir, struct err *e)
 {
-    struct buf path;
-    struct tm t;
-    enum err_code code = ERR_OK;
+    char stamp[32];
 
-    buf_init(&path, 8192);
-    utc(clock_wall_ms(), &t);
+    log_line_stamp(stamp, clock_wall_ms());
     for (int i = 1; i <= NAMES_TRIED; i++) {
-        buf_reset(&path);
-        buf_printf(&path, "%s/%s_%04d%02d%02d_%02d%02d%02d", dir, l->command, t.tm_year + 1900,
-                   t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
+        char suffix[16] = "";
         if (i > 1)
-            buf_printf(&path, "-%d", i);
-        buf_str(&path, ".log");
-        l->fd = open(buf_cstr(&path),
-                     O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (l->fd >= 0 || errno != EEXIST)
+            snprintf(suffix, sizeof suffix, "-%d", i);
+        free(l->path);
+        l->path = NULL;
+        if (asprintf(&l->path, "%s/%s_%s%s.log", dir, l->command, stamp, suffix) < 0) {
+            l->path = NULL;
+            return err_set(e, ERR_NOMEM, "out of memory");
+        }
+        l->fd =
+            open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (l->fd >= 0)
+            return ERR_OK;
+        if (errno != EEXIST)
             break;
     }
-    if (l->fd < 0) {
-        err_set_errno(e, ERR_FILE, errno, "cannot create log file '%s'", buf_cstr(&path));
-        code = err_hint(e, "set --log-dir to a folder that can be written");
-        code = code == ERR_OK ? ERR_FILE : code;
-    } else if ((l->path = buf_steal(&path)) == NULL) {
-        code = err_set(e, ERR_NOMEM, "out of memory");
-    }
-    buf_release(&path);
+    const enum err_code code =
+        err_set_errno(e, ERR_FILE, errno, "cannot create log file '%s'", l->path);
+    err_hint(e, "set --log-dir to a directory that can be written");
     return code;
 }
 
 enum err_code log_open(struct log **out, const struct log_options *o, struct err *e)
 {
-    struct log *l = calloc(1, sizeof *l);
+    const char *dir = str_empty(o->dir) ? "." : o->dir;
     enum err_code code;
+    struct log *l = calloc(1, sizeof *l);
 
     *out = NULL;
     if (l == NULL)
@@ -97,83 +89,67 @@ enum err_code log_open(struct log **out, const struct log_options *o, struct err
     l->fd = -1;
     l->json = o->json;
     l->level = o->level;
-    l->command = str_dup(o->command);
-    l->run_id = str_dup(o->run_id != NULL ? o->run_id : "");
-    buf_init(&l->line, LINE_MAX_BYTES);
     pthread_mutex_init(&l->lock, NULL);
-    code = l->command != NULL && l->run_id != NULL ? fsio_mkdirs(o->dir, 0700, e)
-                                                   : err_set(e, ERR_NOMEM, "out of memory");
-    if (code == ERR_OK)
-        code = create(l, o->dir, e);
-    if (code != ERR_OK) {
-        log_close(l);
-        return code;
+    l->command = safe_command(o->command);
+    l->run_id = str_dup(o->run_id);
+    if (l->command == NULL || (o->run_id != NULL && l->run_id == NULL)) {
+        code = err_set(e, ERR_NOMEM, "out of memory");
+        goto fail;
     }
+    code = fsio_mkdirs(dir, 0700, e);
+    if (code == ERR_OK)
+        code = create(l, dir, e);
+    if (code != ERR_OK)
+        goto fail;
     *out = l;
     return ERR_OK;
+fail:
+    log_close(l);
+    return code;
 }
 
 const char *log_path(const struct log *l)
 {
-    return l != NULL ? l->path : "";
+    return l == NULL ? "" : l->path;
 }
 
-static void append_time(struct buf *b)
+/* One write; a line that is torn by a full disk is taken back, so that every line stays whole. */
+static bool put(struct log *l, const struct buf *line)
 {
-    int64_t ms = clock_wall_ms();
-    struct tm t;
+    ssize_t n;
 
-    utc(ms, &t);
-    buf_printf(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
-               t.tm_hour, t.tm_min, t.tm_sec, (int)(ms % 1000));
+    do {
+        n = write(l->fd, line->data, line->len);
+    } while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)line->len) {
+        l->size += n;
+        return true;
+    }
+    if (l->failure == 0)
+        l->failure = n < 0 ? errno : ENOSPC;
+    if (n > 0 && ftruncate(l->fd, l->size) != 0)
+        l->size += n;
+    return false;
 }
 
-/* Printable text in quotes of either kind: the quote and the backslash get a backslash, so that one event stays one line
- * and no value can pretend to be another field (F2). */
-static void append_quoted(struct buf *b, const char *text, char quote)
+static bool put_event(struct log *l, enum log_level level, const char *event,
+                      const struct log_field *fields)
 {
-    char safe[8 << 10];
-    const char *at = safe;
+    const struct log_line line = {.time_ms = clock_wall_ms(),
+                                  .level = level,
+                                  .command = l->command,
+                                  .run_id = l->run_id,
+                                  .event = event};
+    struct buf b;
+    bool ok;
 
-    str_printable(safe, sizeof safe, text);
-    buf_char(b, quote);
-    for (; *at != '\0'; at++) {
-        if (*at == quote || *at == '\\')
-            buf_char(b, '\\');
-        buf_char(b, *at);
-    }
-    buf_char(b, quote);
-}
-
-static void compose(struct log *l, enum log_level level, const char *event,
-                    const struct log_field *fields)
-{
-    struct buf *b = &l->line;
-
-    buf_reset(b);
-    if (l->json) {
-        buf_str(b, "{\"time\":\"");
-        append_time(b);
-        buf_printf(b, "\",\"level\":\"%s\",\"command\":", level_names[level]);
-        append_quoted(b, l->command, '"');
-        buf_str(b, ",\"run\":");
-        append_quoted(b, l->run_id, '"');
-        buf_str(b, ",\"event\":");
-        append_quoted(b, event, '"');
-    } else {
-        append_time(b);
-        buf_printf(b, " %-5s %s", level_names[level], event);
-    }
-    for (; fields != NULL && fields->name != NULL; fields++) {
-        buf_printf(b, l->json ? ",\"%s\":" : " %s=", fields->name);
-        if (fields->type == LOG_INT)
-            buf_printf(b, "%lld", (long long)fields->integer);
-        else if (fields->text == NULL)
-            buf_str(b, "null");
-        else
-            append_quoted(b, fields->text, l->json ? '"' : '\'');
-    }
-    buf_str(b, l->json ? "}\n" : "\n");
+    buf_init(&b, LINE_MAX_BYTES);
+    ok = log_line_render(&b, l->json, &line, fields);
+    if (!ok && l->failure == 0)
+        l->failure = ENOMEM;
+    ok = ok && put(l, &b);
+    buf_release(&b);
+    return ok;
 }
 
 void log_event(struct log *l, enum log_level level, const char *event,
@@ -182,35 +158,41 @@ void log_event(struct log *l, enum log_level level, const char *event,
     if (l == NULL || level > l->level)
         return;
     pthread_mutex_lock(&l->lock);
-    compose(l, level, event, fields);
-    if (!buf_ok(&l->line))
-        compose(l, level, "line_too_long", NULL);
-    secret_redact(l->line.data, l->line.len);
-    if (l->fault.code == ERR_OK)
-        fsio_write_all(l->fd, l->line.data, l->line.len, l->path, &l->fault);
+    if (l->lost > 0) {
+        const struct log_field lost[] = {{"lines", LOG_INT, .integer = l->lost}, {0}};
+        if (put_event(l, LOG_ERROR, "log_lines_lost", lost))
+            l->lost = 0;
+    }
+    if (l->lost > 0 || !put_event(l, level, event, fields))
+        l->lost++;
     pthread_mutex_unlock(&l->lock);
 }
 
 void log_message(struct log *l, enum log_level level, const char *fmt, ...)
 {
-    char text[2048];
-    struct log_field fields[] = {{"text", LOG_TEXT, text, 0}, {NULL, LOG_TEXT, NULL, 0}};
+    char *text = NULL;
     va_list ap;
 
+    if (l == NULL || level > l->level)
+        return;
     va_start(ap, fmt);
-    if (vsnprintf(text, sizeof text, fmt, ap) < 0)
-        text[0] = '\0';
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
     va_end(ap);
-    log_event(l, level, "message", fields);
+    log_event(l, level, "message",
+              (struct log_field[]){{"text", LOG_TEXT, .text = text != NULL ? text : fmt}, {0}});
+    free(text);
 }
 
 enum err_code log_status(const struct log *l, struct err *e)
 {
-    if (l == NULL || l->fault.code == ERR_OK)
+    int failure = 0;
+
+    if (l != NULL)
+        failure = l->failure;
+    if (failure == 0)
         return ERR_OK;
-    if (e != NULL)
-        *e = l->fault;
-    return l->fault.code;
+    return err_set_errno(e, ERR_FILE, failure, "cannot write log file '%s'", l->path);
 }
 
 void log_close(struct log *l)
@@ -219,10 +201,29 @@ void log_close(struct log *l)
         return;
     if (l->fd >= 0)
         close(l->fd);
+    pthread_mutex_destroy(&l->lock);
     free(l->path);
     free(l->command);
     free(l->run_id);
-    buf_release(&l->line);
-    pthread_mutex_destroy(&l->lock);
     free(l);
+}
+
+bool log_level_parse(const char *name, enum log_level *out)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } names[] = {{"error", LOG_ERROR},
+                 {"warn", LOG_WARN},
+                 {"warning", LOG_WARN},
+                 {"info", LOG_INFO},
+                 {"debug", LOG_DEBUG}};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (str_ieq(name, names[i].name)) {
+            *out = names[i].level;
+            return true;
+        }
+    }
+    return false;
 }

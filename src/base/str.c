@@ -1,39 +1,41 @@
+/* str: small helpers on C strings. Numbers are read strictly: what is not exactly well-formed is
+ * refused rather than half read. ASCII only and locale-free. */
 #include "blobferry/base/str.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 bool str_copy(char *dst, size_t size, const char *src)
 {
-    size_t n = strlen(src);
-
+    const size_t n = strlen(src);
     if (size == 0)
         return false;
-    if (n >= size) {
-        memcpy(dst, src, size - 1);
-        dst[size - 1] = '\0';
-        return false;
-    }
-    memcpy(dst, src, n + 1);
-    return true;
+    const size_t fits = n < size ? n : size - 1;
+    memmove(dst, src, fits);
+    dst[fits] = '\0';
+    return fits == n;
 }
 
 char *str_dup(const char *s)
 {
-    return s != NULL ? strdup(s) : NULL;
+    return s == NULL ? NULL : strdup(s);
 }
 
 bool str_eq(const char *a, const char *b)
 {
-    if (a == NULL || b == NULL)
-        return a == b;
-    return strcmp(a, b) == 0;
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
 bool str_empty(const char *s)
 {
-    return s == NULL || *s == '\0';
+    return s == NULL || s[0] == '\0';
 }
 
 bool str_starts(const char *s, const char *prefix)
@@ -43,196 +45,223 @@ bool str_starts(const char *s, const char *prefix)
 
 bool str_ends(const char *s, const char *suffix)
 {
-    size_t n = strlen(s), k = strlen(suffix);
-    return n >= k && memcmp(s + n - k, suffix, k) == 0;
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    const size_t n = strlen(s);
+    const size_t m = strlen(suffix);
+    return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
 bool str_ieq(const char *a, const char *b)
 {
     if (a == NULL || b == NULL)
         return a == b;
-    while (*a != '\0' && lower(*a) == lower(*b))
-        a++, b++;
-    return lower(*a) == lower(*b);
+    while (*a != '\0' && lower(*a) == lower(*b)) {
+        a++;
+        b++;
+    }
+    return *a == '\0' && *b == '\0';
 }
 
-/* Digits at the front; false when there are none or they overflow. */
-static bool leading_u64(const char **s, uint64_t *out)
+/* Digits up to the first other byte; false without a digit or on overflow. */
+static bool read_digits(const char **s, uint64_t *out)
 {
-    uint64_t v = 0;
     const char *p = *s;
+    uint64_t value = 0;
 
-    for (; *p >= '0' && *p <= '9'; p++) {
-        if (__builtin_mul_overflow(v, 10u, &v) ||
-            __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
-            return false;
-    }
-    if (p == *s)
+    if (*p < '0' || *p > '9')
         return false;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        const uint64_t digit = (uint64_t)(*p - '0');
+        if (value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
     *s = p;
-    *out = v;
+    *out = value;
     return true;
 }
 
 bool str_to_u64(const char *s, uint64_t *out)
 {
-    uint64_t v;
+    uint64_t value;
 
-    if (s == NULL || !leading_u64(&s, &v) || *s != '\0')
+    if (s == NULL || !read_digits(&s, &value) || *s != '\0')
         return false;
-    *out = v;
+    *out = value;
     return true;
 }
 
 bool str_to_size(const char *s, uint64_t *out)
 {
-    static const char letters[] = "kmgtp";
-    uint64_t v;
+    static const char units[] = "kmgtpe";
+    uint64_t value;
     unsigned shift = 0;
 
-    if (s == NULL || !leading_u64(&s, &v))
+    if (s == NULL || !read_digits(&s, &value))
         return false;
-    if (*s != '\0' && lower(*s) != 'b') {
-        const char *at = strchr(letters, lower(*s));
-        if (at == NULL)
-            return false;
-        shift = 10u * (unsigned)(at - letters + 1);
+    const char *unit = *s != '\0' ? strchr(units, lower(*s)) : NULL;
+    if (unit != NULL) {
+        shift = 10 * (unsigned)(unit - units + 1);
         s++;
-        if (lower(*s) == 'i' && lower(s[1]) == 'b')
+        if (lower(s[0]) == 'i' && lower(s[1]) == 'b')
             s++;
     }
     if (lower(*s) == 'b')
         s++;
-    if (*s != '\0' || (shift > 0 && v > UINT64_MAX >> shift))
+    if (*s != '\0' || value > UINT64_MAX >> shift)
         return false;
-    *out = v << shift;
+    *out = value << shift;
     return true;
 }
 
 bool str_to_duration_ms(const char *s, int64_t *out)
 {
     static const struct {
-        const char *unit;
+        const char *suffix;
         int64_t ms;
-    } units[] = {{"", 1000},     {"s", 1000},     {"ms", 1},       {"m", 60000},
+    } units[] = {{"", 1000},     {"ms", 1},       {"s", 1000},     {"m", 60000},
                  {"h", 3600000}, {"d", 86400000}, {"w", 604800000}};
-    uint64_t v;
-    int64_t ms;
+    uint64_t value;
 
-    if (s == NULL || !leading_u64(&s, &v) || v > INT64_MAX)
+    if (s == NULL || !read_digits(&s, &value))
         return false;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strcmp(s, units[i].unit) == 0) {
-            if (__builtin_mul_overflow((int64_t)v, units[i].ms, &ms))
-                return false;
-            *out = ms;
-            return true;
-        }
+        if (!str_eq(s, units[i].suffix))
+            continue;
+        if (value > (uint64_t)(INT64_MAX / units[i].ms))
+            return false;
+        *out = (int64_t)value * units[i].ms;
+        return true;
     }
     return false;
 }
 
 const char *str_from_size(char *dst, size_t size, uint64_t bytes)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double v = (double)bytes;
-    size_t u = 0;
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 
-    while (v >= 1023.95 && u + 1 < sizeof units / sizeof *units) {
-        v /= 1024;
-        u++;
+    if (bytes < 1024) {
+        snprintf(dst, size, "%" PRIu64 " B", bytes);
+        return dst;
     }
-    snprintf(dst, size, u == 0 ? "%.0f %s" : "%.1f %s", v, units[u]);
+    unsigned unit = 0;
+    while (unit < 5 && bytes >> (10 * (unit + 2)) != 0)
+        unit++;
+    const unsigned shift = 10 * (unit + 1);
+    uint64_t whole = bytes >> shift;
+    /* Ten bits of the fraction are enough for one digit, rounded half up. */
+    const uint64_t fraction = bytes >> (shift - 10) & 1023;
+    uint64_t tenths = (fraction * 10 + 512) / 1024;
+    if (tenths == 10) {
+        whole++;
+        tenths = 0;
+    }
+    if (whole == 1024 && unit < 5) {
+        whole = 1;
+        unit++;
+    }
+    snprintf(dst, size, "%" PRIu64 ".%" PRIu64 " %s", whole, tenths, units[unit]);
     return dst;
 }
 
-/* One UTF-8 sequence: its length, 0 when invalid (RFC 3629). */
-static size_t decode(const unsigned char *p, size_t n, uint32_t *cp)
+size_t str_utf8_next(const char *s, size_t n, uint32_t *point)
 {
-    size_t len;
-    uint32_t v;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *p = (const unsigned char *)s;
+    size_t length;
+    uint32_t value;
 
     if (n == 0)
         return 0;
     if (p[0] < 0x80) {
-        *cp = p[0];
+        *point = p[0];
         return 1;
     }
-    len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || n < len)
+    if ((p[0] & 0xE0) == 0xC0) {
+        length = 2;
+        value = p[0] & 0x1Fu;
+    } else if ((p[0] & 0xF0) == 0xE0) {
+        length = 3;
+        value = p[0] & 0x0Fu;
+    } else if ((p[0] & 0xF8) == 0xF0) {
+        length = 4;
+        value = p[0] & 0x07u;
+    } else {
         return 0;
-    v = p[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-        v = v << 6 | (p[i] & 0x3fu);
     }
-    if ((len == 3 && v < 0x800) || (len == 4 && (v < 0x10000 || v > 0x10ffff)) ||
-        (v >= 0xd800 && v <= 0xdfff))
+    if (n < length)
         return 0;
-    *cp = v;
-    return len;
+    for (size_t i = 1; i < length; i++) {
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+        value = value << 6 | (p[i] & 0x3Fu);
+    }
+    if (value < least[length] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+        return 0;
+    *point = value;
+    return length;
 }
 
 bool str_utf8_valid(const char *s, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)s;
-    uint32_t cp;
+    uint32_t point;
 
     while (n > 0) {
-        size_t k = decode(p, n, &cp);
-        if (k == 0)
+        const size_t used = str_utf8_next(s, n, &point);
+        if (used == 0)
             return false;
-        p += k;
-        n -= k;
+        s += used;
+        n -= used;
     }
     return true;
 }
 
-static bool unsafe(uint32_t cp)
+bool str_is_control(uint32_t point)
 {
-    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029 ||
-           (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200e ||
-           cp == 0x200f || cp == 0x061c || cp == 0xfeff;
+    return point < 0x20 || (point >= 0x7F && point <= 0x9F) || point == 0x61C || point == 0xFEFF ||
+           (point >= 0x200E && point <= 0x200F) || (point >= 0x2028 && point <= 0x202E) ||
+           (point >= 0x2066 && point <= 0x2069);
+}
+
+/* One character of s, escaped when it must be; returns the bytes consumed. */
+static size_t printable_next(const char *s, size_t n, char unit[16], size_t *unit_len)
+{
+    uint32_t point = 0;
+    const size_t used = str_utf8_next(s, n, &point);
+
+    if (used == 0 || (used == 1 && str_is_control(point)))
+        *unit_len = (size_t)snprintf(unit, 16, "\\x%02x", (unsigned)(unsigned char)s[0]);
+    else if (str_is_control(point))
+        *unit_len = (size_t)snprintf(unit, 16, "\\u{%04x}", (unsigned)point);
+    else
+        memcpy(unit, s, *unit_len = used);
+    return used == 0 ? 1 : used;
 }
 
 const char *str_printable(char *dst, size_t size, const char *s)
 {
-    const unsigned char *p = (const unsigned char *)s;
-    size_t n = strlen(s), at = 0;
+    char unit[16];
+    size_t unit_len;
+    size_t len = 0;
+    size_t safe = 0; /* the last place where "..." still fits */
+    size_t left = s == NULL ? 0 : strlen(s);
 
     if (size == 0)
         return dst;
-    while (n > 0) {
-        char piece[16];
-        uint32_t cp = 0;
-        size_t k = decode(p, n, &cp), len;
-
-        if (k == 0 || (unsafe(cp) && cp < 0x80)) {
-            k = 1;
-            len = (size_t)snprintf(piece, sizeof piece, "\\x%02x", *p);
-        } else if (unsafe(cp)) {
-            len = (size_t)snprintf(piece, sizeof piece, "\\u{%04x}", (unsigned)cp);
-        } else {
-            len = k;
-            memcpy(piece, p, k);
-        }
-        if (at + len + (n > k ? 4 : 1) > size) {
-            size_t dots = size - 1 - at < 3 ? size - 1 - at : 3;
-            memcpy(dst + at, "...", dots);
-            at += dots;
+    while (left > 0) {
+        const size_t used = printable_next(s, left, unit, &unit_len);
+        if (len + unit_len >= size) {
+            len = safe;
+            for (int i = 0; i < 3 && len + 1 < size; i++)
+                dst[len++] = '.';
             break;
         }
-        memcpy(dst + at, piece, len);
-        at += len;
-        p += k;
-        n -= k;
+        memcpy(dst + len, unit, unit_len);
+        len += unit_len;
+        if (len + 3 < size)
+            safe = len;
+        s += used;
+        left -= used;
     }
-    dst[at] = '\0';
+    dst[len] = '\0';
     return dst;
 }

@@ -1,7 +1,8 @@
 /* log: one event, one line, in text or JSON; secrets redacted, control characters escaped (F2).
  *
  *     struct log *l;
- *     log_open(&l, &(struct log_options){.dir = "logs", .command = "migrate"}, e);
+ *     log_open(&l, &(struct log_options){.dir = "logs", .command = "migrate",
+ *                                    .level = LOG_INFO}, e);
  *     log_event(l, LOG_INFO, "file_completed", (struct log_field[]){
  *         {"file", LOG_TEXT, .text = id}, {"bytes", LOG_INT, .integer = n}, {0}});
  *     log_close(l);
@@ -39,7 +40,7 @@ struct log_options {
 struct log;
 /* Creates the file (0600, O_EXCL). A NULL log is legal in every call below and drops everything. */
 enum err_code log_open(struct log **out, const struct log_options *o, struct err *e);
-const char *log_path(const struct log *l); /* borrowed */
+const char *log_path(const struct log *l); /* borrowed, "" for a NULL log */
 void log_event(struct log *l, enum log_level level, const char *event,
                const struct log_field *fields);
 void log_message(struct log *l, enum log_level level, const char *fmt, ...)
