@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define PIECE ((size_t)192) /* bytes in one go: whole triples, only the last is padded */
+
 void json_out_init(struct json_out *o, struct buf *b, int indent)
 {
     memset(o, 0, sizeof *o);
@@ -157,11 +159,11 @@ void json_out_bytes(struct json_out *o, const char *name, const void *p, size_t 
         return;
     }
     const unsigned char *bytes = p;
-    char piece[4 * 64 + 1];
+    char piece[PIECE / 3 * 4 + 1];
     lead(o, name);
     (void)buf_str(o->b, o->indent > 0 ? "{\"b64\": \"" : "{\"b64\":\"");
-    for (size_t i = 0; i < n; i += 3 * 64) {
-        const size_t take = n - i < 3 * 64 ? n - i : 3 * 64; /* whole triples but for the last */
+    for (size_t i = 0; i < n; i += PIECE) {
+        const size_t take = n - i < PIECE ? n - i : PIECE;
         if (!text_base64(bytes + i, take, piece, sizeof piece) || !buf_str(o->b, piece)) {
             spoil(o);
             return;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,8 +22,8 @@ static const enum digest_kind kinds[] = {DIGEST_MD5,   DIGEST_SHA1,   DIGEST_SHA
 
 /* ---- every allocation of OpenSSL is counted, from before its first one ----------------------- */
 
-static size_t allocations;
-static size_t live;
+static atomic_size_t allocations;
+static atomic_size_t live;
 static int counting;
 
 static void *count_malloc(size_t n, const char *file, int line)
