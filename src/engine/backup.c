@@ -1,0 +1,275 @@
+#include "blobferry/engine/backup.h"
+
+#include "blobferry/base/clock.h"
+#include "blobferry/base/fsio.h"
+#include "blobferry/base/str.h"
+#include "blobferry/codec/digest.h"
+#include "blobferry/codec/json.h"
+#include "blobferry/codec/text.h"
+#include "blobferry/codec/timefmt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FLUSH_AT    ((size_t)64 << 10)
+#define ROW_MAX     ((size_t)128 << 20) /* one row's text; SQLite's own limit of ours is below it */
+#define NAMES_TRIED 100
+#define TAIL_FORMAT ",\"sha256\":\"%s\"}\n"
+#define TAIL_SIZE   (strlen(",\"sha256\":\"\"}\n") + 64)
+
+/* A backup on its way to the file: text is hashed as it leaves. */
+struct writer {
+    struct fsio_atomic file;
+    struct buf text;
+    struct json_out json;
+    struct digest digest;
+    char table[64]; /* whose array is open; "" none */
+    int64_t rows, bytes;
+};
+
+static enum err_code flush(struct writer *w, size_t above, struct err *e)
+{
+    enum err_code code;
+
+    if (!buf_ok(&w->text))
+        return err_set(e, ERR_LIMIT, "a row is too large for a backup");
+    if (w->text.len <= above)
+        return ERR_OK;
+    digest_update(&w->digest, w->text.data, w->text.len);
+    code = fsio_atomic_write(&w->file, w->text.data, w->text.len, e);
+    w->bytes += (int64_t)w->text.len;
+    buf_reset(&w->text);
+    return code;
+}
+
+static void put_value(struct json_out *o, const struct tracker_value *v)
+{
+    char number[40];
+
+    switch (v->type) {
+    case TRACKER_NULL:
+        json_out_null(o, v->column);
+        break;
+    case TRACKER_INTEGER:
+        json_out_integer(o, v->column, v->integer);
+        break;
+    case TRACKER_REAL:
+        snprintf(number, sizeof number, "%.17g", v->real);
+        json_out_object(o, v->column);
+        json_out_string(o, "real", number);
+        json_out_end(o);
+        break;
+    case TRACKER_TEXT:
+        json_out_bytes(o, v->column, v->bytes, v->len);
+        break;
+    case TRACKER_BLOB: {
+        struct buf b;
+        size_t room = v->len / 3 * 4 + 8;
+
+        buf_init(&b, room);
+        for (size_t i = 0; i < room; i++)
+            buf_char(&b, '\0');
+        json_out_object(o, v->column);
+        json_out_string(o, "blob",
+                        buf_ok(&b) && text_base64(v->bytes, v->len, b.data, b.len) ? b.data : NULL);
+        json_out_end(o);
+        if (!buf_ok(&b))
+            o->b->failed = true;
+        buf_release(&b);
+        break;
+    }
+    }
+}
+
+static enum err_code on_row(void *user, const char *table, const struct tracker_value *values,
+                            size_t n, struct err *e)
+{
+    struct writer *w = user;
+
+    if (!str_eq(table, w->table)) {
+        if (w->table[0] != '\0')
+            json_out_end(&w->json);
+        json_out_array(&w->json, table);
+        str_copy(w->table, sizeof w->table, table);
+    }
+    json_out_object(&w->json, NULL);
+    for (size_t i = 0; i < n; i++)
+        put_value(&w->json, &values[i]);
+    json_out_end(&w->json);
+    w->rows++;
+    return flush(w, FLUSH_AT, e);
+}
+
+static void put_filter(struct json_out *o, const struct tracker_filter *f)
+{
+    json_out_object(o, "filter");
+    if (f->batch_id != NULL)
+        json_out_string(o, "batch_id", f->batch_id);
+    if (f->user_id != NULL)
+        json_out_string(o, "user_id", f->user_id);
+    if (f->has_from)
+        json_out_integer(o, "from_ms", f->from_ms);
+    if (f->has_to)
+        json_out_integer(o, "to_ms", f->to_ms);
+    json_out_integer(o, "statuses", (int64_t)f->statuses);
+    json_out_end(o);
+}
+
+static enum err_code open_file(const struct engine *g, struct writer *w, struct err *e)
+{
+    char stamp[TIMEFMT_SIZE], path[4000];
+    enum err_code code = fsio_mkdirs(g->backup_dir, 0700, e);
+
+    timefmt_stamp(clock_wall_ms(), stamp);
+    for (int i = 1; code == ERR_OK && i <= NAMES_TRIED; i++) {
+        char suffix[16] = "";
+        if (i > 1)
+            snprintf(suffix, sizeof suffix, "-%d", i);
+        if (snprintf(path, sizeof path, "%s/migration_backup_%s%s.json", g->backup_dir, stamp,
+                     suffix) >= (int)sizeof path)
+            return err_set(e, ERR_CONFIG, "the backup folder's name is too long");
+        if (!fsio_exists(path))
+            return fsio_atomic_begin(&w->file, path, 0600, e);
+    }
+    return code != ERR_OK ? code : err_set(e, ERR_CONFLICT, "too many backups in one second");
+}
+
+static enum err_code write_all(const struct engine *g, const struct tracker_filter *f,
+                               struct writer *w, struct err *e)
+{
+    char now[TIMEFMT_SIZE];
+    enum err_code code;
+
+    timefmt_iso(clock_wall_ms(), now);
+    json_out_init(&w->json, &w->text, 0);
+    json_out_object(&w->json, NULL);
+    json_out_string(&w->json, "format", "blobferry-backup");
+    json_out_integer(&w->json, "version", 1);
+    json_out_string(&w->json, "created", now);
+    json_out_string(&w->json, "database", tracker_name(g->tracker));
+    json_out_string(&w->json, "run", g->run_id);
+    put_filter(&w->json, f);
+    json_out_object(&w->json, "tables");
+    code = tracker_dump(g->tracker, f, on_row, w, e);
+    if (code != ERR_OK)
+        return code;
+    if (w->table[0] != '\0')
+        json_out_end(&w->json);
+    json_out_end(&w->json);
+    json_out_integer(&w->json, "rows", w->rows);
+    return flush(w, 0, e);
+}
+
+/* The closing member: SHA-256 over all bytes before it. */
+static enum err_code seal(struct writer *w, struct backup_result *out, struct err *e)
+{
+    unsigned char sum[DIGEST_MAX];
+    char tail[128];
+    enum err_code code;
+
+    digest_final(&w->digest, sum);
+    text_hex(sum, DIGEST_SHA256_SIZE, out->sha256);
+    snprintf(tail, sizeof tail, TAIL_FORMAT, out->sha256);
+    code = fsio_atomic_write(&w->file, tail, strlen(tail), e);
+    if (code == ERR_OK && !str_copy(out->path, sizeof out->path, w->file.path))
+        code = err_set(e, ERR_CONFIG, "the backup folder's name is too long");
+    if (code == ERR_OK)
+        code = fsio_atomic_commit(&w->file, FSIO_NEW, e);
+    out->rows = w->rows;
+    out->bytes = w->bytes + (int64_t)strlen(tail);
+    return code;
+}
+
+enum err_code backup_create(const struct engine *g, const struct tracker_filter *f,
+                            struct backup_result *out, struct err *e)
+{
+    struct writer w;
+    enum err_code code;
+
+    memset(&w, 0, sizeof w);
+    memset(out, 0, sizeof *out);
+    w.file.fd = -1;
+    buf_init(&w.text, ROW_MAX);
+    code = digest_init(&w.digest, DIGEST_SHA256, e);
+    if (code == ERR_OK)
+        code = open_file(g, &w, e);
+    if (code == ERR_OK)
+        code = write_all(g, f, &w, e);
+    if (code == ERR_OK)
+        code = seal(&w, out, e);
+    if (code == ERR_OK) /* what was written is what can be read back (P12) */
+        code = backup_check(out->path, out, e);
+    fsio_atomic_abort(&w.file);
+    digest_release(&w.digest);
+    buf_release(&w.text);
+    return code != ERR_OK ? err_wrap(e, "backup") : ERR_OK;
+}
+
+/* ---- checking ----------------------------------------------------------------------------------- */
+
+static enum err_code hash_front(int fd, int64_t length, const char *path,
+                                char hex[DIGEST_SHA256_HEX], struct err *e)
+{
+    static const char head[] = "{\"format\":\"blobferry-backup\",\"version\":1,";
+    unsigned char sum[DIGEST_MAX];
+    char piece[65536];
+    struct digest d;
+    int64_t at = 0;
+    enum err_code code = digest_init(&d, DIGEST_SHA256, e);
+
+    while (code == ERR_OK && at < length) {
+        size_t want = length - at < (int64_t)sizeof piece ? (size_t)(length - at) : sizeof piece;
+        ssize_t n = pread(fd, piece, want, at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            code = err_set_errno(e, ERR_FILE, n < 0 ? errno : EIO, "cannot read backup '%s'", path);
+        } else if (at == 0 &&
+                   ((size_t)n < sizeof head - 1 || memcmp(piece, head, sizeof head - 1) != 0)) {
+            code = err_set(e, ERR_PARSE, "'%s' is no backup of blobferry's", path);
+        } else {
+            digest_update(&d, piece, (size_t)n);
+            at += n;
+        }
+    }
+    if (code == ERR_OK) {
+        digest_final(&d, sum);
+        text_hex(sum, DIGEST_SHA256_SIZE, hex);
+    }
+    digest_release(&d);
+    return code;
+}
+
+enum err_code backup_check(const char *path, struct backup_result *out, struct err *e)
+{
+    char tail[128] = "", wanted[128], hex[DIGEST_SHA256_HEX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    enum err_code code = ERR_OK;
+
+    if (fd < 0)
+        return err_set_errno(e, ERR_FILE, errno, "cannot open backup '%s'", path);
+    if (fstat(fd, &st) != 0 || st.st_size < (off_t)TAIL_SIZE ||
+        pread(fd, tail, TAIL_SIZE, st.st_size - (off_t)TAIL_SIZE) != (ssize_t)TAIL_SIZE)
+        code = err_set(e, ERR_PARSE, "backup '%s' is truncated", path);
+    if (code == ERR_OK)
+        code = hash_front(fd, st.st_size - (off_t)TAIL_SIZE, path, hex, e);
+    if (code == ERR_OK) {
+        snprintf(wanted, sizeof wanted, TAIL_FORMAT, hex);
+        if (!str_eq(tail, wanted))
+            code = err_set(e, ERR_CONFLICT, "backup '%s' is truncated or has been altered", path);
+    }
+    close(fd);
+    if (code != ERR_OK)
+        return code;
+    str_copy(out->sha256, sizeof out->sha256, hex);
+    out->bytes = (int64_t)st.st_size;
+    if (out->path != path)
+        str_copy(out->path, sizeof out->path, path);
+    return ERR_OK;
+}
