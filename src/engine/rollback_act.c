@@ -264,7 +264,8 @@ static void count(struct rollback_job *j, const struct rollback_item *it)
     }
     out->already_absent += it->absent;
     out->debts_paid += j->paying_debts && it->done;
-    if (it->refusal == ROLLBACK_PRE_EXISTED || it->refusal == ROLLBACK_SHARED)
+    if (it->refusal == ROLLBACK_PRE_EXISTED || it->refusal == ROLLBACK_SHARED ||
+        (j->paying_debts && it->refusal == ROLLBACK_NOT_OURS)) /* ours is gone: nothing is owed */
         out->kept_objects++;
     else if (it->refusal != ROLLBACK_OK) {
         out->refused++;

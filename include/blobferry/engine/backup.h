@@ -2,7 +2,7 @@
  * backups/migration_backup_YYYYMMDD_HHMMSS.json, one JSON document:
  * {"format":"blobferry-backup","version":1,"created":…,"database":…,"run":…,"filter":{…},
  *  "tables":{"file_migrations":[{…}], …},"counts":{…},"sha256":"…"} — sha256 over all bytes before `,"sha256"`. Values: null, integer,
- * text (UTF-8), {"b64":…,"type":"text"|"blob"}, {"real":"…"}. */
+ * text (UTF-8), {"b64":…} for text that is no UTF-8 or holds NUL, {"blob":…} in base64, {"real":"…"}. */
 #ifndef BLOBFERRY_ENGINE_BACKUP_H
 #define BLOBFERRY_ENGINE_BACKUP_H
 
