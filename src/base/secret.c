@@ -26,20 +26,26 @@ static struct entry *registry;
 static size_t registry_count;
 static size_t registry_cap;
 
+/* Room for one more entry; the lock is held. */
+static bool grow(void)
+{
+    const size_t cap = registry_cap == 0 ? 16 : registry_cap * 2;
+    struct entry *grown;
+
+    if (registry_count < registry_cap)
+        return true;
+    grown = reallocarray(registry, cap, sizeof *grown);
+    if (grown == NULL)
+        return false;
+    registry = grown;
+    registry_cap = cap;
+    return true;
+}
+
 static bool enlist(const char *bytes, size_t len)
 {
-    bool ok = true;
-
     pthread_mutex_lock(&registry_lock);
-    if (registry_count == registry_cap) {
-        const size_t cap = registry_cap == 0 ? 16 : registry_cap * 2;
-        struct entry *grown = reallocarray(registry, cap, sizeof *grown);
-        ok = grown != NULL;
-        if (ok) {
-            registry = grown;
-            registry_cap = cap;
-        }
-    }
+    const bool ok = grow();
     if (ok)
         registry[registry_count++] = (struct entry){.bytes = bytes, .len = len};
     pthread_mutex_unlock(&registry_lock);

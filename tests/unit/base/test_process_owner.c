@@ -26,7 +26,7 @@ static void *wait_for_ever(void *unused)
 
 static void live_on(int fd, bool leader_leaves)
 {
-    char owner[PROCESS_OWNER_SIZE];
+    char owner[PROCESS_OWNER_SIZE] = "";
     pthread_t thread;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
