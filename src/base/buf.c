@@ -93,19 +93,22 @@ bool buf_char(struct buf *b, char c)
 bool buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap;
+    va_list measured;
+    bool ok = false;
 
     va_start(ap, fmt);
-    const int n = vsnprintf(NULL, 0, fmt, ap);
-    va_end(ap);
+    va_copy(measured, ap);
+    const int n = vsnprintf(NULL, 0, fmt, measured);
+    va_end(measured);
     if (n < 0)
         b->failed = true;
-    if (n < 0 || !reserve(b, (size_t)n))
-        return false;
-    va_start(ap, fmt);
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+    if (n >= 0 && reserve(b, (size_t)n)) {
+        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+        b->len += (size_t)n;
+        ok = true;
+    }
     va_end(ap);
-    b->len += (size_t)n;
-    return true;
+    return ok;
 }
 
 const char *buf_cstr(const struct buf *b)
