@@ -57,14 +57,25 @@ $(BUILD)/blobferry: $(BUILD)/obj/cli/main.o $(foreach l,$(LAYERS),$(call lib,$(l
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(foreach l,$(LAYERS),$(call lib,$(l))) -Wl,--end-group $(LIBS)
 
+# ---- helpers in C that tests may use: #include "harness/scripted_server.h" ----------------------
+HARNESS := $(BUILD)/libharness.a
+$(BUILD)/harness/%.o: tests/harness/%.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -c $< -o $@
+
+$(HARNESS): $(patsubst tests/harness/%.c,$(BUILD)/harness/%.o,$(wildcard tests/harness/*.c))
+	@rm -f $@
+	@ar rcs $@ $^
+
 # ---- unit tests: tests/unit/<layer>/test_<module>.c sees that layer and those below it ----------
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 define unit_rules
-$(BUILD)/unit/$(1)/%: tests/unit/$(1)/%.c $(foreach l,$(call with,$(1)),$(call lib,$(l))) Makefile
+$(BUILD)/unit/$(1)/%: tests/unit/$(1)/%.c $(foreach l,$(call with,$(1)),$(call lib,$(l))) $(HARNESS) Makefile
 	@mkdir -p $$(@D)
 	@echo "  TEST    $$<"
-	@$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -o $$@ $$< $(LDFLAGS_ALL) -Wl,--start-group \
+	@$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -o $$@ $$< $(LDFLAGS_ALL) $(HARNESS) -Wl,--start-group \
 	    $(foreach l,$(call with,$(1)),$(call lib,$(l))) -Wl,--end-group $(LIBS) -lcmocka
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
@@ -72,10 +83,10 @@ $(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
 # ---- contract tests: one suite over every driver ----------------------------------------------
 CONTRACT_SRC := $(wildcard tests/contract/test_*.c)
 CONTRACT_BIN := $(patsubst tests/contract/%.c,$(BUILD)/contract/%,$(CONTRACT_SRC))
-$(BUILD)/contract/%: tests/contract/%.c $(foreach l,$(call with,engine),$(call lib,$(l))) Makefile
+$(BUILD)/contract/%: tests/contract/%.c $(foreach l,$(call with,engine),$(call lib,$(l))) $(HARNESS) Makefile
 	@mkdir -p $(@D)
 	@echo "  TEST    $<"
-	@$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -o $@ $< $(LDFLAGS_ALL) -Wl,--start-group \
+	@$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -o $@ $< $(LDFLAGS_ALL) $(HARNESS) -Wl,--start-group \
 	    $(foreach l,$(call with,engine),$(call lib,$(l))) -Wl,--end-group $(LIBS) -lcmocka
 
 .PHONY: tests-build clean
@@ -86,4 +97,4 @@ tests-build: $(BUILD)/blobferry $(UNIT_BIN) $(CONTRACT_BIN)
 clean:
 	rm -rf build build-*
 
--include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/unit/*/*.d $(BUILD)/contract/*.d)
+-include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/unit/*/*.d $(BUILD)/contract/*.d $(BUILD)/harness/*.d)
