@@ -17,6 +17,8 @@ const struct command cli_commands[] = {
      "--batch-id ID [--confirm] [OPTIONS]", cmd_rollback_options, NULL, false, cmd_rollback},
     {"status", "batches, or the files of one batch or user", "[--batch-id ID] [OPTIONS]",
      cmd_status_options, NULL, false, cmd_status},
+    {"analyze", "what logs and audit say: rates, volume, times, errors, alerts", "[--days N]",
+     cmd_analyze_options, NULL, false, cmd_analyze},
     {"audit", "verify the audit trail", "verify", cmd_audit_options, audit_words, false, cmd_audit},
     {NULL, NULL, NULL, NULL, NULL, false, NULL},
 };
