@@ -36,7 +36,7 @@ static void draw(struct progress *p, const struct engine_event *ev, int64_t now)
 {
     int64_t elapsed = now - p->started_ms > 0 ? now - p->started_ms : 1;
     int64_t ended = ev->files_done + ev->files_failed;
-    char line[256], eta[48] = "";
+    char line[2048], eta[8 + OUT_SAFE_SIZE] = "";
     size_t n = 0;
 
     if (ev->files_total > ended && ended > 0)
