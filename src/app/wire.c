@@ -123,11 +123,11 @@ enum err_code wire_open(struct wire *w, const struct config *c, const struct wir
     enum err_code code = ERR_OK;
 
     memset(w, 0, sizeof *w);
-    w->command = n->command;
-    w->started_ms = clock_wall_ms();
+    w->run = (struct engine_run){.command = n->command, .started_ms = clock_wall_ms()};
     clock_uuid(w->run_id);
     process_owner(w->engine.owner);
     w->engine.run_id = w->run_id;
+    w->engine.run = &w->run;
     w->engine.source_root = config_get(c, CONFIG_SOURCE_ROOT);
     w->engine.backup_dir = config_get(c, CONFIG_BACKUP_DIR);
     w->engine.batch_dir = config_get(c, CONFIG_BATCH_DIR);
@@ -145,30 +145,22 @@ enum err_code wire_open(struct wire *w, const struct config *c, const struct wir
     }
     if (code == ERR_OK && n->audit)
         code = open_journal(w, c, n, e);
-    if (code == ERR_OK && n->audit && n->tracker && n->write && !n->create) {
-        struct tracker_run run = {.id = w->run_id,
-                                  .command = n->command,
-                                  .owner = w->engine.owner,
-                                  .started_ms = w->started_ms};
-        code = tracker_run_begin(w->engine.tracker, &run, e);
-        w->run_recorded = code == ERR_OK;
-    }
     return code;
 }
 
 static enum err_code end_run(struct wire *w, int exit_code, const char *summary, struct err *e)
 {
     struct journal_entry end = {.action = "run_end",
-                                .detail = w->command,
+                                .detail = w->run.command,
                                 .has_success = true,
                                 .success = exit_code == 0,
                                 .has_duration = true,
-                                .duration_ms = clock_wall_ms() - w->started_ms,
+                                .duration_ms = clock_wall_ms() - w->run.started_ms,
                                 .extra_json = summary};
     struct tracker_run run = {.id = w->run_id,
-                              .command = w->command,
+                              .command = w->run.command,
                               .owner = w->engine.owner,
-                              .started_ms = w->started_ms,
+                              .started_ms = w->run.started_ms,
                               .ended_ms = clock_wall_ms(),
                               .exit_code = exit_code,
                               .summary = summary};
@@ -177,9 +169,9 @@ static enum err_code end_run(struct wire *w, int exit_code, const char *summary,
 
     if (code == ERR_OK)
         code = journal_commit(w->engine.journal, true, &head, e);
-    if (code == ERR_OK && w->run_recorded)
+    if (code == ERR_OK && w->run.recorded)
         code = tracker_set_head(w->engine.tracker, &head, e);
-    if (code == ERR_OK && w->run_recorded)
+    if (code == ERR_OK && w->run.recorded)
         code = tracker_run_end(w->engine.tracker, &run, e);
     return code;
 }

@@ -28,14 +28,12 @@ struct wire {
     struct engine engine;
     struct log *log;
     char run_id[CLOCK_UUID_SIZE];
-    const char *command;
-    int64_t started_ms;
-    bool run_recorded;
+    struct engine_run run; /* recorded: its row is in the database */
 };
 
 enum err_code wire_open(struct wire *w, const struct config *c, const struct wire_needs *n,
                         struct err *e);
-/* Records the end of the run (journal line, blobferry_runs). summary_json is an object of ours or NULL. May be called after a
+/* Records the end of the run: the journal's closing line, and the row of a run that has written to the database. summary_json is an object of ours or NULL. May be called after a
  * failed wire_open. Returns the first error of ending, else ERR_OK. */
 enum err_code wire_close(struct wire *w, int exit_code, const char *summary_json, struct err *e);
 

@@ -36,6 +36,13 @@ struct engine_event {
 };
 typedef void engine_event_fn(void *user, const struct engine_event *ev);
 
+/* The run's row in blobferry_runs: made by engine_run_record, ended by app/wire. */
+struct engine_run {
+    const char *command;
+    int64_t started_ms; /* wall clock */
+    bool recorded;
+};
+
 struct engine {
     struct tracker *tracker;
     struct objstore *store;  /* NULL for commands without one */
@@ -46,6 +53,7 @@ struct engine {
     const char *backup_dir;
     const char *batch_dir; /* batches/ */
     const char *run_id;
+    struct engine_run *run; /* NULL: runs are not recorded */
     char owner[PROCESS_OWNER_SIZE];
     engine_event_fn *on_event; /* may be NULL */
     void *event_user;
@@ -53,5 +61,8 @@ struct engine {
 };
 bool engine_stopping(const struct engine *g);
 void engine_emit(const struct engine *g, const struct engine_event *ev);
+/* Makes the run's row, once (engine_run.c). Every use case calls it before its first write to the database and not earlier,
+ * so that a run that finds nothing to do changes no row (P7). */
+enum err_code engine_run_record(const struct engine *g, struct err *e);
 
 #endif
