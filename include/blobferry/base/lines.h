@@ -18,18 +18,22 @@ struct lines {
     int fd;
     char *path; /* owned, for messages */
     char *data; /* owned window */
+    size_t max; /* bytes of the longest line that is given whole */
     size_t cap, at, have;
     bool eof;
-    const char *line; /* current line without its LF; not NUL-terminated */
+    const char
+        *line; /* current line without its LF; borrowed until the next call; not NUL-terminated */
     size_t len;
-    int64_t number; /* from 1 */
-    bool too_long;  /* the line was longer than the maximum: line holds its beginning */
+    int64_t number; /* from 1; lines that are too long count as well */
+    bool too_long;  /* the line was longer than the maximum: line holds its first bytes */
     bool torn;      /* the last line, without an LF */
 };
 
-/* ERR_FILE_*; max_line in bytes. */
+/* A regular file, read without writing to it; FIFOs and devices are refused without blocking. max_line in
+ * bytes, without the LF. ERR_FILE_*, ERR_NOMEM. */
 enum err_code lines_open(struct lines *l, const char *path, size_t max_line, struct err *e);
+/* *more false at the end; what is appended after that is not seen. After a fault nothing more is read. */
 enum err_code lines_next(struct lines *l, bool *more, struct err *e);
-void lines_close(struct lines *l); /* harmless after a failed open */
+void lines_close(struct lines *l); /* harmless after a failed open, and twice */
 
 #endif
