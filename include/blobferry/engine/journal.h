@@ -77,12 +77,13 @@ const char *journal_run_id(const struct journal *j);
 /* ---- verification: constant memory, no write ------------------------------------------------------------- */
 struct journal_report {
     int64_t lines;
-    int64_t runs;
+    int64_t runs;                 /* run_begin lines */
     int64_t torn;                 /* recorded torn tails */
     int64_t bad_line;             /* first bad line, from 1; 0: none */
     char problem[256];            /* what is wrong with it */
     int64_t heads, heads_missing; /* database heads checked against this file */
-    int64_t in_doubt;             /* intents without an outcome */
+    int64_t heads_elsewhere;      /* heads of other files: other hosts', or one that was removed */
+    int64_t in_doubt;             /* records with an intent and no outcome since; see below */
     char log_id[64];
     int64_t last_seq;
     char last_hash[65];

@@ -1,0 +1,105 @@
+#include "engine/journal_doubt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS (JOURNAL_DOUBT_MAX * 2)
+
+enum err_code journal_doubt_init(struct journal_doubt *d, struct err *e)
+{
+    /* Pages that are never touched cost nothing. */
+    *d = (struct journal_doubt){.slots = calloc(SLOTS, sizeof *d->slots), .mask = SLOTS - 1};
+    return d->slots != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+void journal_doubt_release(struct journal_doubt *d)
+{
+    free(d->slots);
+    d->slots = NULL;
+}
+
+/* FNV-1a with a finish that spreads it over the low bits. */
+static uint64_t fingerprint(const char *p, size_t n)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)p[i]) * UINT64_C(0x100000001b3);
+    h ^= h >> 32;
+    h *= UINT64_C(0xd6e8feb86659fd93);
+    h ^= h >> 32;
+    return h != 0 ? h : 1;
+}
+
+/* Where h is, or the empty slot where it would go. */
+static size_t find(const struct journal_doubt *d, uint64_t h)
+{
+    size_t i = h & d->mask;
+
+    while (d->slots[i] != 0 && d->slots[i] != h)
+        i = (i + 1) & d->mask;
+    return i;
+}
+
+static void add(struct journal_doubt *d, uint64_t h)
+{
+    const size_t i = find(d, h);
+
+    if (d->slots[i] == h)
+        return;
+    if (d->used == JOURNAL_DOUBT_MAX) {
+        d->overflow++;
+        return;
+    }
+    d->slots[i] = h;
+    d->used++;
+}
+
+/* Those that had to go further because of the slot that is emptied move up. */
+static void take_out(struct journal_doubt *d, uint64_t h)
+{
+    size_t hole = find(d, h), i;
+
+    if (d->slots[hole] == 0)
+        return;
+    d->used--;
+    for (i = (hole + 1) & d->mask; d->slots[i] != 0; i = (i + 1) & d->mask) {
+        const size_t home = d->slots[i] & d->mask;
+        if (((i - home) & d->mask) >= ((i - hole) & d->mask)) {
+            d->slots[hole] = d->slots[i];
+            hole = i;
+        }
+    }
+    d->slots[hole] = 0;
+}
+
+static bool ends(const struct journal_line *l, const char *suffix)
+{
+    const size_t n = strlen(suffix);
+
+    return l->action_len >= n && memcmp(l->action + l->action_len - n, suffix, n) == 0;
+}
+
+void journal_doubt_see(struct journal_doubt *d, const struct journal_line *l)
+{
+    const bool intent = ends(l, "_intent");
+    const char *id;
+    size_t n = 0;
+
+    if (!intent && !ends(l, "_outcome") && !journal_line_is(l, "debt_paid"))
+        return;
+    id = journal_line_member(l, "record_id", &n);
+    if (id == NULL)
+        id = journal_line_member(l, "batch_id", &n);
+    if (id == NULL)
+        return;
+    if (intent)
+        add(d, fingerprint(id, n));
+    else
+        take_out(d, fingerprint(id, n));
+}
+
+int64_t journal_doubt_count(const struct journal_doubt *d)
+{
+    return (int64_t)d->used + d->overflow;
+}
