@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define FILE_MAX ((size_t)1 << 20)
 
@@ -42,42 +43,79 @@ static bool span_is(struct span s, const char *text)
     return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
 }
 
+/* "my profile" and 'my profile' are my profile. */
+static struct span unquote(struct span s)
+{
+    if (s.n >= 2 && (*s.p == '"' || *s.p == '\'') && s.p[s.n - 1] == *s.p)
+        return (struct span){s.p + 1, s.n - 2};
+    return s;
+}
+
 /* "[profile x]" in config, "[x]" in credentials; botocore takes [x] for default alone in config. */
 static bool section_is(struct span s, enum aws_profile_file file, const char *profile)
 {
     if (file == AWS_PROFILE_CONFIG && s.n > 8 && memcmp(s.p, "profile", 7) == 0 &&
         isspace((unsigned char)s.p[7]))
-        return span_is(trim(s.p + 8, s.n - 8), profile);
-    return span_is(s, profile) && (file == AWS_PROFILE_CREDENTIALS || str_eq(profile, "default"));
+        return span_is(unquote(trim(s.p + 8, s.n - 8)), profile);
+    return span_is(unquote(s), profile) &&
+           (file == AWS_PROFILE_CREDENTIALS || str_eq(profile, "default"));
+}
+
+static bool name_is(struct span s, const char *name)
+{
+    return s.n == strlen(name) && strncasecmp(s.p, name, s.n) == 0;
+}
+
+/* Where in the file we are. Python's configparser, which the AWS tools use, takes a line that is indented deeper than the
+ * option before it for more of that option's value ("s3 =" and what follows). */
+struct place {
+    bool inside;   /* the section asked for */
+    bool option;   /* there was one in this section */
+    size_t indent; /* its */
+};
+
+/* The value, when this line is `name` in the section asked for. */
+static bool take_line(struct place *at, struct span line, size_t indent, enum aws_profile_file file,
+                      const char *profile, const char *name, bool *section, struct span *value)
+{
+    const char *mark;
+
+    if (*line.p == '[' && indent == 0 && (mark = memchr(line.p, ']', line.n)) != NULL) {
+        at->inside = section_is(trim(line.p + 1, (size_t)(mark - line.p - 1)), file, profile);
+        at->option = false;
+        *section = *section || at->inside;
+        return false;
+    }
+    if (at->option && indent > at->indent)
+        return false;
+    at->option = true;
+    at->indent = indent;
+    mark = memchr(line.p, '=', line.n);
+    if (!at->inside || mark == NULL || !name_is(trim(line.p, (size_t)(mark - line.p)), name))
+        return false;
+    *value = trim(mark + 1, (size_t)(line.p + line.n - mark - 1));
+    return true;
 }
 
 static bool scan(const struct buf *text, enum aws_profile_file file, const char *profile,
                  const char *name, bool *section, struct buf *out)
 {
     const char *p = buf_cstr(text), *end = p + text->len;
-    bool inside = false;
+    struct place at = {0};
 
+    if (text->len >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
+        p += 3;
     while (p < end) {
         const char *eol = memchr(p, '\n', (size_t)(end - p));
         size_t n = eol != NULL ? (size_t)(eol - p) : (size_t)(end - p);
-        struct span line = trim(p, n);
-        bool nested = n > 0 && isspace((unsigned char)*p); /* "s3 =" and its indented lines */
-        const char *equals;
+        struct span line = trim(p, n), value;
+        size_t indent = (size_t)(line.p - p);
 
-        p += n + 1;
+        p += n + (eol != NULL);
         if (line.n == 0 || *line.p == '#' || *line.p == ';')
             continue;
-        if (*line.p == '[' && line.p[line.n - 1] == ']') {
-            inside = section_is(trim(line.p + 1, line.n - 2), file, profile);
-            *section = *section || inside;
-            continue;
-        }
-        equals = memchr(line.p, '=', line.n);
-        if (!inside || nested || equals == NULL ||
-            !span_is(trim(line.p, (size_t)(equals - line.p)), name))
-            continue;
-        line = trim(equals + 1, (size_t)(line.p + line.n - equals - 1));
-        return buf_append(out, line.p, line.n);
+        if (take_line(&at, line, indent, file, profile, name, section, &value))
+            return buf_append(out, value.p, value.n);
     }
     return false;
 }
@@ -95,8 +133,10 @@ enum err_code aws_profile_get(enum aws_profile_file file, const char *profile, c
         code = fsio_read_file(buf_cstr(&path), &text, e);
         if (code == ERR_OK)
             *found = scan(&text, file, profile, name, section, out);
-        else if (e != NULL)
-            code = e->code = ERR_CONFIG;
+        else
+            code = ERR_CONFIG;
+        if (code != ERR_OK && e != NULL)
+            e->code = code;
     }
     buf_wipe(&text);
     buf_release(&path);

@@ -5,10 +5,12 @@
 #include "blobferry/app/config.h"
 #include "blobferry/object/objstore.h"
 
-/* secret = SHA-256 hex of the token; access key = its id, asked once of /client/v4/user/tokens/verify at
- * $BLOBFERRY_CLOUDFLARE_API (https://api.cloudflare.com by default). Blocks at most 30 s. ERR_STORE_DENIED when the token
- * is not active, ERR_STORE_UNAVAILABLE when nobody answers. */
+/* secret = SHA-256 hex of the token; access key = its id, asked of /client/v4/user/tokens/verify at
+ * $BLOBFERRY_CLOUDFLARE_API (https://api.cloudflare.com by default; http only on loopback). Tokens that belong to an account
+ * are unknown there: with `account` (may be NULL) they are asked for a second time, at /client/v4/accounts/ID/tokens/verify.
+ * Blocks at most 30 s a question, less when a signal stops us. ERR_STORE_DENIED when the token is not active,
+ * ERR_STORE_UNAVAILABLE when nobody answers, or somebody who is not Cloudflare's API. The token is in no message (P8). */
 enum err_code cloudflare_keys(struct objstore_credentials *out, const char *token,
-                              const char *ca_file, struct err *e);
+                              const char *account, const char *ca_file, struct err *e);
 
 #endif

@@ -1,11 +1,11 @@
 #include "blobferry/app/config.h"
 
 #include "app/config_env.h"
+#include "app/config_file.h"
 #include "blobferry/base/fsio.h"
 #include "blobferry/base/str.h"
 #include "blobferry/object/objstore.h"
 
-#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +65,7 @@ void config_release(struct config *c)
     memset(c, 0, sizeof *c);
 }
 
-static const struct config_setting *find(const char *name)
+const struct config_setting *config_find(const char *name)
 {
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
         const char *have = settings[i].name;
@@ -106,18 +106,52 @@ static enum err_code check_url(const char *name, const char *value, const char *
                     schemes[1] != NULL ? schemes[1] : "");
 }
 
-/* A password in a URL would be seen by everybody who may list processes (P8). */
-static enum err_code check_no_password(const char *name, const char *value, struct err *e)
+/* A password in a URL would be seen by everybody who may list processes (P8). Raw '/' and '?' in one are no URL, but
+ * people write them; the value is never repeated. */
+static bool holds_password(const char *url)
 {
-    const char *authority = strstr(value, "://");
-    const char *at = authority != NULL ? strchr(authority + 3, '@') : NULL;
-    const char *slash = authority != NULL ? strchr(authority + 3, '/') : NULL;
-    const char *colon = authority != NULL ? strchr(authority + 3, ':') : NULL;
+    const char *rest = strstr(url, "://");
+    const char *at, *colon, *port_end;
 
-    if (at == NULL || (slash != NULL && slash < at) || colon == NULL || colon > at)
-        return ERR_OK;
-    err_set(e, ERR_USAGE, "'%s' holds a password", name);
-    return err_hint(e, "passwords come from POSTGRES_PASSWORD, PGPASSFILE or ~/.pgpass");
+    if (rest == NULL)
+        return false;
+    rest += 3;
+    at = strrchr(rest, '@');
+    colon = strchr(rest, ':');
+    if (strstr(rest, "password=") != NULL)
+        return true;
+    if (at == NULL || colon == NULL || colon > at)
+        return false;
+    /* host:5432/db?user=a@b is none */
+    port_end = colon + 1 + strspn(colon + 1, "0123456789");
+    return port_end > at || (*port_end != '/' && *port_end != '?') || port_end == colon + 1;
+}
+
+static enum err_code check_db(const char *value, struct err *e)
+{
+    static const char *const schemes[] = {"sqlite:", "d1:", "postgres://", "postgresql://"};
+
+    if (holds_password(value)) {
+        err_set(e, ERR_USAGE, "'db' holds a password");
+        return err_hint(e, "passwords come from POSTGRES_PASSWORD, PGPASSFILE or ~/.pgpass");
+    }
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        if (str_starts(value, schemes[i]) && value[strlen(schemes[i])] != '\0')
+            return ERR_OK;
+    }
+    err_set(e, ERR_USAGE, "'%s' is no value for 'db'", value);
+    return err_hint(e, "sqlite:PATH or d1:GLOB, such as sqlite:app.db");
+}
+
+/* "s3://key:secret@bucket" is refused without being repeated. */
+static enum err_code check_target(const char *value, struct err *e)
+{
+    static const char *const targets[] = {"s3://", "file:///", NULL};
+    const char *at = strchr(value, '@');
+
+    if (str_starts(value, "s3://") && at != NULL && at < value + 5 + strcspn(value + 5, "/"))
+        return err_set(e, ERR_USAGE, "'target' holds a user name or password");
+    return check_url("target", value, targets, e);
 }
 
 static enum err_code check_word(const struct config_setting *s, const char *value,
@@ -131,7 +165,6 @@ static enum err_code check_word(const struct config_setting *s, const char *valu
 
 static enum err_code check(const struct config_setting *s, const char *value, struct err *e)
 {
-    static const char *const targets[] = {"s3://", "file:///", NULL};
     static const char *const endpoints[] = {"https://", "http://", NULL};
     static const char *const styles[] = {"path", "virtual", NULL};
     static const char *const formats[] = {"text", "json", NULL};
@@ -149,9 +182,9 @@ static enum err_code check(const struct config_setting *s, const char *value, st
     }
     switch (s->key) {
     case CONFIG_DB:
-        return check_no_password(s->name, value, e);
+        return check_db(value, e);
     case CONFIG_TARGET:
-        return check_url(s->name, value, targets, e);
+        return check_target(value, e);
     case CONFIG_ENDPOINT_URL:
         if (strchr(value, '@') != NULL)
             return err_set(e, ERR_USAGE, "'%s' holds a user name or password", s->name);
@@ -180,7 +213,7 @@ static enum err_code check(const struct config_setting *s, const char *value, st
 enum err_code config_set(struct config *c, const char *name, const char *value, const char *origin,
                          struct err *e)
 {
-    const struct config_setting *s = find(name);
+    const struct config_setting *s = config_find(name);
     if (s == NULL)
         return err_set(e, ERR_USAGE, "unknown setting '%s'", name);
     if (c->value[s->key] != NULL)
@@ -204,77 +237,45 @@ bool config_is(const struct config *c, enum config_key k)
     return truth(config_get(c, k));
 }
 
-/* ---- file ------------------------------------------------------------------------------------- */
-
-struct file_state {
-    struct config *c;
-    struct err *e;
-    enum err_code code;
-};
-
-static int on_pair(void *user, const char *section, const char *name, const char *value)
-{
-    struct file_state *f = user;
-
-    if (!str_empty(section) && !str_eq(section, "blobferry"))
-        f->code = err_set(f->e, ERR_CONFIG, "unknown section '[%s]'", section);
-    else if (find(name) == NULL)
-        f->code = err_set(f->e, ERR_CONFIG, "unknown setting '%s'", name);
-    else
-        f->code = config_set(f->c, name, value, f->c->path, f->e);
-    return f->code == ERR_OK;
-}
-
-static enum err_code load_file(struct config *c, struct err *e)
-{
-    struct file_state f = {c, e, ERR_OK};
-    int line = ini_parse(c->path, on_pair, &f);
-
-    if (line == 0)
-        return ERR_OK;
-    if (line < 0) {
-        err_set(e, ERR_CONFIG, "cannot read configuration file '%s'", c->path);
-        return err_hint(e, "see --config, or 'blobferry init' to write one");
-    }
-    if (f.code == ERR_OK)
-        err_set(e, ERR_CONFIG, "neither a setting nor a comment, or over 190 bytes long");
-    err_wrap(e, "'%s' line %d", c->path, line);
-    if (e != NULL)
-        e->code = ERR_CONFIG;
-    return ERR_CONFIG;
-}
-
 static enum err_code pick_file(struct config *c, const char *file, struct err *e)
 {
     const char *given = file != NULL ? file : getenv("BLOBFERRY_CONFIG");
     const char *home = getenv("HOME");
     struct buf path;
 
-    if (!str_empty(given)) {
-        c->path = str_dup(given);
-        return c->path != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
-    }
     buf_init(&path, 8192);
-    if (fsio_exists("blobferry.conf"))
+    if (!str_empty(given))
+        buf_str(&path, given);
+    else if (fsio_exists("blobferry.conf"))
         buf_str(&path, "blobferry.conf");
     else if (!str_empty(home))
         buf_printf(&path, "%s/.config/blobferry/blobferry.conf", home);
-    if (path.len > 0 && buf_ok(&path) && fsio_exists(buf_cstr(&path)))
+    if (!buf_ok(&path)) {
+        buf_release(&path);
+        return err_set(e, ERR_CONFIG, "the configuration file's name is too long");
+    }
+    if (path.len > 0 && (!str_empty(given) || fsio_exists(buf_cstr(&path))))
         c->path = buf_steal(&path);
     buf_release(&path);
     return ERR_OK;
 }
 
-enum err_code config_load(struct config *c, const char *file, struct err *e)
+enum err_code config_load(struct config *c, const char *file, bool may_be_missing, struct err *e)
 {
     enum err_code code = pick_file(c, file, e);
 
+    if (code == ERR_OK && c->path != NULL && may_be_missing && !fsio_exists(c->path)) {
+        free(c->path);
+        c->path = NULL;
+    }
     if (code == ERR_OK)
         code = config_env_own(c, settings, CONFIG_KEYS, e);
     if (code == ERR_OK)
         code = config_env_guide(c, e);
     if (code == ERR_OK && c->path != NULL)
-        code = load_file(c, e);
+        code = config_file_load(c, e);
+    if (code == ERR_OK)
+        code = config_env_account(c, e);
     return code;
 }
 

@@ -10,10 +10,28 @@
 
 #define VALUE_MAX ((size_t)64 << 10)
 
-static enum err_code from_environment(struct objstore_credentials *out, bool *found, struct err *e)
+/* What a copied line end or a forgotten quote leaves would give signatures that no store accepts, without saying why. */
+static enum err_code check_word(const char *what, const char *text, struct err *e)
 {
-    const char *key = getenv("AWS_ACCESS_KEY_ID"), *secret = getenv("AWS_SECRET_ACCESS_KEY");
-    const char *token = getenv("AWS_SESSION_TOKEN");
+    for (const char *p = text; *p != '\0'; p++) {
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7F)
+            return err_set(e, ERR_CONFIG,
+                           "%s holds a blank, a line end or another character "
+                           "that no key has",
+                           what);
+    }
+    return ERR_OK;
+}
+
+struct names {
+    const char *key, *secret, *token; /* of the three values, for messages */
+};
+
+/* Both or neither; *found tells which. The values are the caller's. */
+static enum err_code take(struct objstore_credentials *out, const struct names *names,
+                          const char *key, const char *secret, const char *token, bool *found,
+                          struct err *e)
+{
     enum err_code code;
 
     *found = false;
@@ -21,60 +39,60 @@ static enum err_code from_environment(struct objstore_credentials *out, bool *fo
         return ERR_OK;
     if (str_empty(key) || str_empty(secret)) {
         err_set(e, ERR_CONFIG, "%s is set, but %s is not",
-                str_empty(key) ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID",
-                str_empty(key) ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY");
+                str_empty(key) ? names->secret : names->key,
+                str_empty(key) ? names->key : names->secret);
         return err_hint(e, "set both, or neither");
     }
-    if (!str_copy(out->access_key, sizeof out->access_key, key))
-        return err_set(e, ERR_CONFIG, "AWS_ACCESS_KEY_ID is too long");
-    code = secret_set(&out->secret, secret, strlen(secret), e);
+    code = check_word(names->key, key, e);
+    if (code == ERR_OK)
+        code = check_word(names->secret, secret, e);
+    if (code == ERR_OK && token != NULL)
+        code = check_word(names->token, token, e);
+    if (code == ERR_OK && !str_copy(out->access_key, sizeof out->access_key, key))
+        code = err_set(e, ERR_CONFIG, "%s is too long", names->key);
+    if (code == ERR_OK)
+        code = secret_set(&out->secret, secret, strlen(secret), e);
     if (code == ERR_OK && !str_empty(token))
         code = secret_set(&out->session_token, token, strlen(token), e);
-    str_copy(out->source, sizeof out->source, "environment");
     *found = code == ERR_OK;
     return code;
 }
 
-/* One value of the profile; an absent one leaves `out` empty. */
-static enum err_code value(enum aws_profile_file file, const char *profile, const char *name,
-                           struct buf *out, bool *section, struct err *e)
+static enum err_code from_environment(struct objstore_credentials *out, bool *found, struct err *e)
 {
-    bool found = false, there = false;
-    enum err_code code;
+    static const struct names names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+                                       "AWS_SESSION_TOKEN"};
 
-    buf_wipe(out);
-    code = aws_profile_get(file, profile, name, out, &found, &there, e);
-    *section = *section || there;
-    return code;
+    str_copy(out->source, sizeof out->source, "environment");
+    return take(out, &names, getenv(names.key), getenv(names.secret), getenv(names.token), found,
+                e);
 }
 
 static enum err_code from_file(struct objstore_credentials *out, enum aws_profile_file file,
                                const char *profile, bool *section, bool *found, struct err *e)
 {
-    struct buf v;
-    enum err_code code;
+    static const struct names names = {"aws_access_key_id", "aws_secret_access_key",
+                                       "aws_session_token"};
+    const char *const wanted[] = {names.key, names.secret, names.token};
+    struct buf values[3];
+    enum err_code code = ERR_OK;
 
-    buf_init(&v, VALUE_MAX);
-    code = value(file, profile, "aws_access_key_id", &v, section, e);
-    if (code != ERR_OK || v.len == 0)
-        goto out;
-    str_copy(out->access_key, sizeof out->access_key, buf_cstr(&v));
-    code = value(file, profile, "aws_secret_access_key", &v, section, e);
-    if (code == ERR_OK && v.len == 0) {
-        err_set(e, ERR_CONFIG, "profile '%s' has an access key but no aws_secret_access_key",
-                profile);
-        code = err_hint(e, "add it to ~/.aws/credentials");
+    for (size_t i = 0; i < 3; i++)
+        buf_init(&values[i], VALUE_MAX);
+    for (size_t i = 0; i < 3 && code == ERR_OK; i++) {
+        bool there = false, in_section = false;
+        code = aws_profile_get(file, profile, wanted[i], &values[i], &there, &in_section, e);
+        *section = *section || in_section;
     }
-    if (code == ERR_OK)
-        code = secret_set(&out->secret, v.data, v.len, e);
-    if (code == ERR_OK)
-        code = value(file, profile, "aws_session_token", &v, section, e);
-    if (code == ERR_OK && v.len > 0)
-        code = secret_set(&out->session_token, v.data, v.len, e);
-    snprintf(out->source, sizeof out->source, "profile '%.40s'", profile);
-    *found = code == ERR_OK;
-out:
-    buf_wipe(&v);
+    if (code == ERR_OK) {
+        snprintf(out->source, sizeof out->source, "profile '%.40s'", profile);
+        code = take(out, &names, buf_cstr(&values[0]), buf_cstr(&values[1]), buf_cstr(&values[2]),
+                    found, e);
+        if (code != ERR_OK)
+            err_wrap(e, "profile '%s'", profile);
+    }
+    for (size_t i = 0; i < 3; i++)
+        buf_wipe(&values[i]);
     return code;
 }
 
@@ -100,13 +118,38 @@ static enum err_code from_profile(struct objstore_credentials *out, const struct
     return code;
 }
 
+static enum err_code from_cloudflare(struct objstore_credentials *out, const struct config *c,
+                                     bool *found, struct err *e)
+{
+    const char *token = getenv("CLOUDFLARE_API_TOKEN");
+    enum err_code code;
+
+    *found = false;
+    if (str_empty(token))
+        return ERR_OK;
+    code = check_word("CLOUDFLARE_API_TOKEN", token, e);
+    if (code == ERR_OK)
+        code = cloudflare_keys(out, token, getenv("CLOUDFLARE_ACCOUNT_ID"),
+                               config_get(c, CONFIG_CA_FILE), e);
+    *found = code == ERR_OK;
+    return code;
+}
+
+/* Is the endpoint R2's? Then a token in the environment speaks of it, and a default profile that nobody named does not. */
+static bool r2_endpoint(const struct config *c)
+{
+    const char *url = config_get(c, CONFIG_ENDPOINT_URL);
+
+    return url != NULL && strstr(url, ".r2.cloudflarestorage.com") != NULL &&
+           config_get(c, CONFIG_PROFILE) == NULL;
+}
+
 enum err_code credentials_find(struct objstore_credentials *out, const struct config *c,
                                struct err *e)
 {
     /* as botocore: a profile named on the command line goes before the environment's keys */
     bool explicit =
         str_starts(c->origin[CONFIG_PROFILE] != NULL ? c->origin[CONFIG_PROFILE] : "", "--");
-    const char *token = getenv("CLOUDFLARE_API_TOKEN");
     bool found = false;
     enum err_code code = ERR_OK;
 
@@ -115,12 +158,12 @@ enum err_code credentials_find(struct objstore_credentials *out, const struct co
     secret_init(&out->session_token);
     if (!explicit)
         code = from_environment(out, &found, e);
+    if (code == ERR_OK && !found && r2_endpoint(c))
+        code = from_cloudflare(out, c, &found, e);
     if (code == ERR_OK && !found)
         code = from_profile(out, c, &found, e);
-    if (code == ERR_OK && !found && !str_empty(token)) {
-        code = cloudflare_keys(out, token, config_get(c, CONFIG_CA_FILE), e);
-        found = code == ERR_OK;
-    }
+    if (code == ERR_OK && !found)
+        code = from_cloudflare(out, c, &found, e);
     if (code == ERR_OK && !found) {
         err_set(e, ERR_CONFIG, "no credentials for the object store");
         code = err_hint(e, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile, or "

@@ -79,7 +79,8 @@ static enum err_code unknown_option(const struct args *a, const char *name, stru
             a->command != NULL ? a->command->name : "");
     if (s.word != NULL)
         return err_hint(e, "did you mean --%s?", s.word);
-    return err_hint(e, "see: blobferry %s --help", a->command != NULL ? a->command->name : "");
+    return err_hint(e, "see: blobferry %s%s--help", a->command != NULL ? a->command->name : "",
+                    a->command != NULL ? " " : "");
 }
 
 static enum err_code unknown_command(const char *word, const struct command *commands,
@@ -169,80 +170,125 @@ static enum err_code split(const char *arg, struct option *o, struct err *e)
     return ERR_OK;
 }
 
+/* The value that follows. One that looks like an option is more likely a forgotten value: "--batch-id --confirm" must not
+ * become a batch of that name. */
+static enum err_code next_value(const char *name, char **argv, int argc, int *i, const char **value,
+                                struct err *e)
+{
+    if (*i + 1 >= argc)
+        return err_set(e, ERR_USAGE, "'--%s' needs a value", name);
+    if (str_starts(argv[*i + 1], "--")) {
+        err_set(e, ERR_USAGE, "'--%s' needs a value, and '%s' looks like an option", name,
+                argv[*i + 1]);
+        return err_hint(e, "if it is the value, write --%s=%s", name, argv[*i + 1]);
+    }
+    *value = argv[++*i];
+    return ERR_OK;
+}
+
+static enum err_code take_config_file(struct args *a, const char *value, struct err *e)
+{
+    if (a->config_file != NULL)
+        return err_set(e, ERR_USAGE, "'--config' is given twice");
+    if (value[0] == '\0')
+        return err_set(e, ERR_USAGE, "'--config' is empty");
+    a->config_file = value;
+    return ERR_OK;
+}
+
+static enum err_code take_setting(struct config *config, const struct config_setting *s,
+                                  const char *value, struct err *e)
+{
+    if (s->argument != NULL && config->value[s->key] != NULL)
+        return err_set(e, ERR_USAGE, "'--%s' is given twice", s->name);
+    return config_set(config, s->name, value != NULL ? value : "yes", "--option", e);
+}
+
 static enum err_code take_option(struct args *a, const struct option *o, char **argv, int argc,
                                  int *i, struct config *config, struct err *e)
 {
     const struct option_spec *own = find_option(a->command, o->name);
     const struct config_setting *global = own == NULL ? find_setting(o->name) : NULL;
     bool is_config = own == NULL && str_eq(o->name, "config");
+    bool help = str_eq(o->name, "help"), version = str_eq(o->name, "version");
     bool wants;
     const char *value = o->value;
 
-    if (str_eq(o->name, "help"))
-        a->help = true;
-    else if (str_eq(o->name, "version"))
-        a->version = true;
-    else if (own == NULL && global == NULL && !is_config)
+    if (own == NULL && global == NULL && !is_config && !help && !version)
         return unknown_option(a, o->name, e);
-    if (own == NULL && global == NULL && !is_config)
-        return ERR_OK;
-
-    wants = is_config || (own != NULL ? own->argument != NULL : global->argument != NULL);
-    if (wants && value == NULL) {
-        if (*i + 1 >= argc)
-            return err_set(e, ERR_USAGE, "'--%s' needs a value", o->name);
-        value = argv[++*i];
-    }
+    wants = is_config || (own != NULL && own->argument != NULL) ||
+            (global != NULL && global->argument != NULL);
+    if (wants && value == NULL && next_value(o->name, argv, argc, i, &value, e) != ERR_OK)
+        return ERR_USAGE;
     if (!wants && value != NULL)
         return err_set(e, ERR_USAGE, "'--%s' takes no value", o->name);
-    if (is_config) {
-        a->config_file = value;
-        return ERR_OK;
-    }
+    a->help = a->help || help;
+    a->version = a->version || version;
+    if (is_config)
+        return take_config_file(a, value, e);
     if (own != NULL)
         return take_own(a, own, value != NULL ? value : "", e);
-    return config_set(config, o->name, value != NULL ? value : "yes", "--option", e);
+    return global != NULL ? take_setting(config, global, value, e) : ERR_OK;
 }
 
-/* The command's own options are known only with the command, which may stand after options: find it first. */
-static enum err_code find_command(struct args *a, int argc, char **argv,
-                                  const struct command *commands, struct err *e)
+/* Does an option that stands before the command take a value? Global ones are known; of the others any command's own. */
+static bool takes_value(const char *name, const struct command *commands)
 {
-    for (int i = 1; i < argc && a->command == NULL; i++) {
-        struct option o;
-        const struct config_setting *s;
+    const struct config_setting *s = find_setting(name);
 
-        if (argv[i][0] != '-' || argv[i][1] == '\0')
-            return take_word(a, argv[i], commands, e);
-        if (str_eq(argv[i], "--"))
-            break;
-        if (split(argv[i], &o, e) != ERR_OK)
-            return ERR_USAGE;
-        s = find_setting(o.name);
-        if (o.value == NULL && (str_eq(o.name, "config") || (s != NULL && s->argument != NULL)))
-            i++;
+    if (str_eq(name, "config"))
+        return true;
+    for (const struct command *c = commands; s == NULL && c->name != NULL; c++) {
+        const struct option_spec *o = find_option(c, name);
+        if (o != NULL && o->argument != NULL)
+            return true;
     }
+    return s != NULL && s->argument != NULL;
+}
+
+/* The command's own options are known only with the command, which may stand after options: find it first. *at is its place
+ * in argv, 0 without one. */
+static enum err_code find_command(struct args *a, int argc, char **argv,
+                                  const struct command *commands, int *at, struct err *e)
+{
+    bool only_words = false;
+
+    for (*at = 1; *at < argc; ++*at) {
+        const char *arg = argv[*at];
+        struct option o;
+
+        if (only_words || arg[0] != '-' || arg[1] == '\0')
+            return take_word(a, arg, commands, e);
+        only_words = str_eq(arg, "--");
+        if (only_words)
+            continue;
+        if (split(arg, &o, e) != ERR_OK)
+            return ERR_USAGE;
+        if (o.value == NULL && takes_value(o.name, commands))
+            ++*at;
+    }
+    *at = 0;
     return ERR_OK;
 }
 
 enum err_code args_parse(struct args *a, int argc, char **argv, const struct command *commands,
                          struct config *config, struct err *e)
 {
-    bool only_words = false, command_seen = false;
+    bool only_words = false;
+    int command_at = 0;
     enum err_code code;
 
     memset(a, 0, sizeof *a);
-    code = find_command(a, argc, argv, commands, e);
+    code = find_command(a, argc, argv, commands, &command_at, e);
     for (int i = 1; i < argc && code == ERR_OK; i++) {
         struct option o;
 
+        if (i == command_at)
+            continue;
         if (!only_words && str_eq(argv[i], "--")) {
             only_words = true;
         } else if (only_words || argv[i][0] != '-' || argv[i][1] == '\0') {
-            if (a->command != NULL && !command_seen)
-                command_seen = true;
-            else
-                code = take_word(a, argv[i], commands, e);
+            code = take_word(a, argv[i], commands, e);
         } else {
             code = split(argv[i], &o, e);
             if (code == ERR_OK)

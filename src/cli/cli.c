@@ -41,6 +41,12 @@ static int exit_code_of(enum err_code code)
     return err_exit_code(code);
 }
 
+/* NULL when the fault is before the command's name. */
+static const char *command_name(const struct cli *cli)
+{
+    return cli->args.command != NULL ? cli->args.command->name : NULL;
+}
+
 int cli_close(struct cli *cli, enum err_code code)
 {
     struct err ending;
@@ -63,7 +69,7 @@ int cli_close(struct cli *cli, enum err_code code)
     }
     buf_release(&b);
     if (!cli->opened)
-        out_document_begin(&cli->out, cli->args.command->name, NULL);
+        out_document_begin(&cli->out, command_name(cli), NULL);
     out_document_end(&cli->out, status, code != ERR_OK ? &cli->err : NULL);
     if (code != ERR_OK)
         out_error(&cli->out, &cli->err);

@@ -1,4 +1,5 @@
 #include "blobferry/base/fsio.h"
+#include "blobferry/base/str.h"
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -9,15 +10,26 @@ const struct option_spec cmd_init_options[] = {
     {NULL, NULL, NULL, false},
 };
 
+/* The file that config_load would read. */
+static const char *config_name(const struct cli *cli)
+{
+    const char *given = cli->args.config_file;
+
+    if (given == NULL)
+        given = getenv("BLOBFERRY_CONFIG");
+    return str_empty(given) ? "blobferry.conf" : given;
+}
+
 static enum err_code write_config(struct cli *cli, bool *written)
 {
-    const char *path = cli->args.config_file != NULL ? cli->args.config_file : "blobferry.conf";
+    const char *path = config_name(cli);
     struct fsio_atomic file;
     char *text;
     enum err_code code;
 
     *written = false;
-    if (args_has(&cli->args, "no-config") || fsio_exists(path))
+    /* one that has been read, wherever it lies, is not to be overridden by an empty one here */
+    if (args_has(&cli->args, "no-config") || cli->config.path != NULL || fsio_exists(path))
         return ERR_OK;
     text = config_example();
     if (text == NULL)
@@ -64,9 +76,7 @@ int cmd_init(struct cli *cli)
         out_line(&cli->out, "%s: %d tables created",
                  out_safe(tracker_name(cli->wire.engine.tracker)).text, created);
         if (wrote)
-            out_line(&cli->out, "configuration: %s",
-                     cli->args.config_file != NULL ? out_safe(cli->args.config_file).text
-                                                   : "blobferry.conf");
+            out_line(&cli->out, "configuration: %s", out_safe(config_name(cli)).text);
         out_line(&cli->out, "next: blobferry plan --from-dir DIR --batch-id ID");
     }
     return cli_close(cli, code);

@@ -4,7 +4,9 @@
 
 #include "cli/args.h"
 
-void help_general(const struct command *commands);
+#include <stdio.h>
+
+void help_general(const struct command *commands, FILE *to);
 void help_command(const struct command *c);
 
 #endif

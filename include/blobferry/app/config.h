@@ -3,7 +3,7 @@
  *     struct config c;
  *     config_init(&c);
  *     config_set(&c, "db", value, "--db", e);         (for each flag, first)
- *     config_load(&c, e);                             (environment, then the file, fill what is unset)
+ *     config_load(&c, NULL, false, e);                             (environment, then the file, fill what is unset)
  *     … c.value[CONFIG_DB] …
  *     config_release(&c);
  *
@@ -61,14 +61,16 @@ struct config_setting {
     const char *help;
 };
 const struct config_setting *config_settings(size_t *n);
+const struct config_setting *config_find(const char *name); /* source-root or source_root; NULL */
 
 void config_init(struct config *c);
 void config_release(struct config *c);
 /* Set one by name; an earlier value stays (first wins). ERR_USAGE for unknown names and bad values. origin is borrowed. */
 enum err_code config_set(struct config *c, const char *name, const char *value, const char *origin,
                          struct err *e);
-/* file: --config's value, or NULL: $BLOBFERRY_CONFIG, ./blobferry.conf, ~/.config/blobferry/blobferry.conf, the first that exists. */
-enum err_code config_load(struct config *c, const char *file, struct err *e);
+/* file: --config's value, or NULL: $BLOBFERRY_CONFIG, ./blobferry.conf, ~/.config/blobferry/blobferry.conf, the first that exists.
+ * One that is named must be there, unless it may be missing (init writes it). ERR_CONFIG. */
+enum err_code config_load(struct config *c, const char *file, bool may_be_missing, struct err *e);
 const char *config_get(const struct config *c,
                        enum config_key k); /* borrowed; default when unset; may be NULL */
 bool config_is(const struct config *c, enum config_key k); /* a switch that is on */
