@@ -238,6 +238,8 @@ struct tracker_totals {
     int64_t unparsable_dates; /* rows left out because started_at could not be read as a time */
     int64_t orphan_files;     /* file_id without a files row */
     int64_t owed;             /* deletes still owed */
+    int64_t unusable_ids;     /* rows whose id is NULL, a BLOB, holds a NUL byte or is over 64 KiB: in counts, but in no
+                               * page and never claimed, for nothing could name them */
 };
 /* Page in id order after after_id (NULL: start); empty page: end. */
 enum err_code tracker_records(struct tracker *t, const struct tracker_filter *f,

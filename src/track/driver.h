@@ -1,0 +1,78 @@
+/* driver: what a driver of the tracker is: one static const table of functions and a struct that begins with struct tracker.
+ * tracker.c checks arguments and dispatches; a driver may rely on what is said there. */
+#ifndef BLOBFERRY_TRACK_DRIVER_H
+#define BLOBFERRY_TRACK_DRIVER_H
+
+#include "blobferry/track/tracker.h"
+
+#define DRIVER_PAGE_MAX 10000 /* rows of one page or claim, whatever the caller asks for (P10) */
+
+struct tracker_ops {
+    const char *scheme; /* "sqlite:" */
+    /* rest: the URL after the scheme. Fills (*out)->ops and (*out)->name. */
+    enum err_code (*open)(struct tracker **out, const struct tracker_options *o, const char *rest,
+                          struct err *e);
+    void (*close)(struct tracker *t);
+
+    enum err_code (*inspect)(struct tracker *t, struct tracker_schema *out, struct err *e);
+    enum err_code (*require)(struct tracker *t, struct err *e);
+    enum err_code (*init)(struct tracker *t, int *created, struct err *e);
+    enum err_code (*prepare)(struct tracker *t, struct err *e);
+
+    enum err_code (*heads)(struct tracker *t, tracker_head_fn *fn, void *user, struct err *e);
+    enum err_code (*set_head)(struct tracker *t, const struct tracker_head *h, struct err *e);
+    enum err_code (*run_begin)(struct tracker *t, const struct tracker_run *r, struct err *e);
+    enum err_code (*run_end)(struct tracker *t, const struct tracker_run *r, struct err *e);
+    enum err_code (*lock)(struct tracker *t, const struct tracker_lock *l, struct err *e);
+    enum err_code (*unlock)(struct tracker *t, const char *owner, struct err *e);
+
+    enum err_code (*plan)(struct tracker *t, tracker_plan_next_fn *next, tracker_plan_done_fn *done,
+                          void *user, const struct tracker_head *head, struct err *e);
+    enum err_code (*key_holder)(struct tracker *t, const char *key_digest, char *batch, size_t size,
+                                struct err *e);
+    enum err_code (*batch_exists)(struct tracker *t, const char *batch_id, bool *exists,
+                                  struct err *e);
+    enum err_code (*file_exists)(struct tracker *t, const char *file_id, bool *exists,
+                                 struct err *e);
+    enum err_code (*files_without_key)(struct tracker *t, const char *source_column,
+                                       const char *after_id, size_t limit, struct record_list *out,
+                                       struct err *e);
+
+    enum err_code (*claim)(struct tracker *t, const struct tracker_claim *c,
+                           struct record_list *out, struct err *e);
+    enum err_code (*owners)(struct tracker *t, const char *me, tracker_owner_fn *fn, void *user,
+                            struct err *e);
+    enum err_code (*renew)(struct tracker *t, const char *owner, int64_t until_ms, struct err *e);
+    enum err_code (*release)(struct tracker *t, const char *owner, int64_t *released,
+                             struct err *e);
+    enum err_code (*set_upload)(struct tracker *t, const char *id, const char *owner,
+                                const char *upload_id, int64_t part_size, struct err *e);
+
+    enum err_code (*apply)(struct tracker *t, struct tracker_move *moves, size_t n,
+                           const struct tracker_head *head, struct err *e);
+    enum err_code (*debts_paid)(struct tracker *t, const char *const *ids, size_t n,
+                                const struct tracker_head *head, struct err *e);
+    enum err_code (*shared_keys)(struct tracker *t, struct tracker_key_ref *refs, size_t n,
+                                 struct err *e);
+    enum err_code (*refresh)(struct tracker *t, const char *batch_id, int64_t *changed,
+                             struct err *e);
+
+    enum err_code (*records)(struct tracker *t, const struct tracker_filter *f,
+                             const char *after_id, size_t limit, struct record_list *out,
+                             struct err *e);
+    enum err_code (*totals)(struct tracker *t, const struct tracker_filter *f,
+                            struct tracker_totals *out, struct err *e);
+    enum err_code (*batches)(struct tracker *t, const char *batch_id, size_t limit,
+                             struct batch_list *out, struct err *e);
+    enum err_code (*dump)(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
+                          void *user, struct err *e);
+};
+
+struct tracker {
+    const struct tracker_ops *ops;
+    char *name; /* owned; URL without secrets */
+};
+
+extern const struct tracker_ops sqlite_ops;
+
+#endif

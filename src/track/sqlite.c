@@ -1,0 +1,107 @@
+/* sqlite: the driver's table, opening and closing. */
+#include "track/sqlite.h"
+
+#include "blobferry/base/str.h"
+
+#include <stdlib.h>
+
+/* "sqlite:PATH", "sqlite:///absolute"; the rest of the URL is the path as it stands, nothing is decoded. */
+static const char *path_of(const char *rest)
+{
+    return str_starts(rest, "//") ? rest + 2 : rest;
+}
+
+static enum err_code configure(struct sqlite *s, const struct tracker_options *o, struct err *e)
+{
+    const int64_t wait = o->busy_timeout_ms > 0 ? o->busy_timeout_ms : SQLITE_BUSY_MS;
+
+    /* The file may come from anywhere: nothing in its schema may reach beyond SQL. */
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+    sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, SQLITE_VALUE_MAX);
+    sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
+    s->busy_ms = wait > 3600000 ? 3600000 : (int)wait;
+    sqlite3_busy_timeout(s->db, s->busy_ms);
+    /* WAL with synchronous=NORMAL may lose the last commits: forbidden before a DELETE of an object (P6). */
+    if (!s->read_only &&
+        sqlite3_exec(s->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_error(s, e, "set its durability");
+    enum err_code code = sqlite_function_register(s, e);
+    return code == ERR_OK ? sqlite_schema_look(s, e) : code;
+}
+
+static void sqlite_close(struct tracker *t)
+{
+    struct sqlite *s = sqlite_of(t);
+
+    sqlite_statement_forget_all(s);
+    sqlite3_close_v2(s->db);
+    free(s->path);
+    free(s->base.name);
+    free(s);
+}
+
+static enum err_code sqlite_open(struct tracker **out, const struct tracker_options *o,
+                                 const char *rest, struct err *e)
+{
+    const char *path = path_of(rest);
+
+    if (*path == '\0') {
+        err_set(e, ERR_CONFIG, "the database URL '%s' names no file", o->url);
+        return err_hint(e, "give --db sqlite:PATH");
+    }
+    struct sqlite *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(e, ERR_NOMEM, "cannot open database '%s': out of memory", path);
+    s->base.ops = &sqlite_ops;
+    s->base.name = str_dup(o->url);
+    s->path = str_dup(path);
+    s->read_only = o->read_only;
+    s->info.cookie = -1;
+    enum err_code code = s->base.name != NULL && s->path != NULL
+                             ? sqlite_file_open(s, o->create, e)
+                             : err_set(e, ERR_NOMEM, "cannot open database: out of memory");
+    if (code == ERR_OK)
+        code = configure(s, o, e);
+    if (code != ERR_OK) {
+        sqlite_close(&s->base);
+        return code;
+    }
+    *out = &s->base;
+    return ERR_OK;
+}
+
+const struct tracker_ops sqlite_ops = {
+    .scheme = "sqlite:",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .inspect = sqlite_schema_inspect,
+    .require = sqlite_schema_require,
+    .init = sqlite_schema_init,
+    .prepare = sqlite_schema_prepare,
+    .heads = sqlite_run_heads,
+    .set_head = sqlite_run_set_head,
+    .run_begin = sqlite_run_begin,
+    .run_end = sqlite_run_end,
+    .lock = sqlite_lock,
+    .unlock = sqlite_lock_release,
+    .plan = sqlite_plan,
+    .key_holder = sqlite_keys_holder,
+    .batch_exists = sqlite_files_batch_exists,
+    .file_exists = sqlite_files_exists,
+    .files_without_key = sqlite_files_without_key,
+    .claim = sqlite_claim,
+    .owners = sqlite_lease_owners,
+    .renew = sqlite_lease_renew,
+    .release = sqlite_lease_release,
+    .set_upload = sqlite_lease_set_upload,
+    .apply = sqlite_apply,
+    .debts_paid = sqlite_apply_debts_paid,
+    .shared_keys = sqlite_keys_shared,
+    .refresh = sqlite_batches_refresh,
+    .records = sqlite_read_records,
+    .totals = sqlite_read_totals,
+    .batches = sqlite_batches,
+    .dump = sqlite_dump,
+};

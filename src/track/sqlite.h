@@ -1,0 +1,243 @@
+/* sqlite: what the files of the SQLite driver share. Each sqlite_x.c exports the sqlite_x* named here.
+ *
+ * A reading operation:      sqlite_schema_look -> sqlite_query … sqlite_next … sqlite_done
+ * A writing operation:      sqlite_begin -> sqlite_run … -> sqlite_head -> sqlite_end (commits, or rolls back when code is not ERR_OK)
+ */
+#ifndef BLOBFERRY_TRACK_SQLITE_H
+#define BLOBFERRY_TRACK_SQLITE_H
+
+#include "blobferry/base/buf.h"
+#include "track/driver.h"
+
+#include <sqlite3.h>
+
+#define SQLITE_TEXT_MAX    ((size_t)64 << 10) /* bytes of an id, key, path, name, checksum */
+#define SQLITE_VALUE_MAX   (64 << 20)         /* bytes of any value that is read at all */
+#define SQLITE_OWN_VERSION 1
+#define SQLITE_OWN_TABLES  5
+#define SQLITE_CACHED      64 /* prepared statements */
+#define SQLITE_BUSY_MS     10000
+
+/* What is known of the schema; looked at again whenever somebody changes it. */
+struct sqlite_info {
+    int64_t cookie; /* PRAGMA schema_version; -1 never looked */
+    struct tracker_schema schema;
+    bool numeric_id, numeric_batch, numeric_user; /* numeric affinity: a bound '07' would match 7 */
+    bool numeric_file_id;                         /* files.id */
+    bool counted_id,
+        counted_batch_id; /* the id of file_migrations, migration_batches is INTEGER PRIMARY KEY */
+    bool files_created_at, files_updated_at;
+    bool batch_index; /* on file_migrations (batch_id, status …): counting by status is cheap */
+    bool file_index;  /* on file_migrations (file_id …) */
+};
+
+struct sqlite_cached {
+    char *sql; /* owned; NULL free */
+    const char *literal;
+    sqlite3_stmt *statement;
+    uint64_t used;
+};
+
+struct sqlite {
+    struct tracker base;
+    sqlite3 *db;
+    char *path;
+    bool read_only;
+    bool wal_tried;
+    int busy_ms;
+    uint64_t clock; /* of the statement cache */
+    struct sqlite_cached cached[SQLITE_CACHED];
+    struct sqlite_info info;
+    bool foreign_rows_known; /* temp.blobferry_foreign is built */
+};
+
+static inline struct sqlite *sqlite_of(struct tracker *t)
+{
+    return (struct sqlite *)(void *)t;
+}
+
+/* The code of a fault that was just put into e. */
+static inline enum err_code sqlite_code(const struct err *e)
+{
+    return e != NULL && e->code != ERR_OK ? e->code : ERR_DB;
+}
+
+/* ---- sqlite_error.c, sqlite_file.c ------------------------------------------------------------------- */
+/* What SQLite says last, as our error: `doing` completes "cannot …". */
+enum err_code sqlite_error(struct sqlite *s, struct err *e, const char *doing);
+/* Opens s->db by s->path in a way that leaves nothing behind when it only reads. */
+enum err_code sqlite_file_open(struct sqlite *s, bool create, struct err *e);
+
+/* ---- sqlite_statement.c --------------------------------------------------------------------------------- */
+struct sqlite_arg {
+    bool is_text; /* else integer */
+    const char *text;
+    int64_t integer;
+};
+#define SQLITE_T(x)                                                                                \
+    {                                                                                              \
+        .is_text = true, .text = (x)                                                               \
+    } /* NULL binds NULL */
+#define SQLITE_I(x)                                                                                \
+    {                                                                                              \
+        .is_text = false, .integer = (x)                                                           \
+    }
+#define SQLITE_ARGS(...)                                                                           \
+    (const struct sqlite_arg[]){__VA_ARGS__},                                                      \
+        sizeof((const struct sqlite_arg[]){__VA_ARGS__}) / sizeof(struct sqlite_arg)
+#define SQLITE_NONE NULL, 0
+
+/* Prepared (cached) and bound; NULL with e filled. Texts are borrowed until sqlite_done. */
+sqlite3_stmt *sqlite_statement_query(struct sqlite *s, const char *sql,
+                                     const struct sqlite_arg *args, size_t n, struct err *e);
+/* Next row? At the end or after a fault the statement is reset. */
+enum err_code sqlite_statement_next(struct sqlite *s, sqlite3_stmt *q, bool *row, struct err *e);
+void sqlite_statement_done(sqlite3_stmt *q); /* reset early; NULL is harmless */
+/* Run to the end; *changes (may be NULL) counts the rows it changed. */
+enum err_code sqlite_statement_run(struct sqlite *s, const char *sql, const struct sqlite_arg *args,
+                                   size_t n, int64_t *changes, struct err *e);
+/* The first column of the first row as a number; 0 when there is none. */
+enum err_code sqlite_statement_number(struct sqlite *s, const char *sql,
+                                      const struct sqlite_arg *args, size_t n, int64_t *out,
+                                      struct err *e);
+void sqlite_statement_forget_all(struct sqlite *s);
+/* BEGIN IMMEDIATE. */
+enum err_code sqlite_statement_lock(struct sqlite *s, struct err *e);
+/* The same once the contract's tables are usable and ours are made. */
+enum err_code sqlite_statement_begin(struct sqlite *s, struct err *e);
+/* COMMIT when code is ERR_OK, else (or when that fails) ROLLBACK; returns what holds then. */
+enum err_code sqlite_statement_end(struct sqlite *s, enum err_code code, struct err *e);
+
+/* ---- sqlite_function.c: SQL functions of ours ------------------------------------------------------------ */
+enum err_code sqlite_function_register(struct sqlite *s, struct err *e);
+
+/* ---- sqlite_ddl.c, sqlite_schema.c ------------------------------------------------------------------------ */
+struct sqlite_ddl_table {
+    const char *name;
+    const char *columns; /* needed, separated by blanks */
+    const char *create;  /* the contract's table */
+    const char *indexes; /* helpful ones, made only along with the table */
+};
+#define SQLITE_DDL_TABLES 3
+extern const struct sqlite_ddl_table sqlite_ddl_contract[SQLITE_DDL_TABLES];
+extern const char *const sqlite_ddl_own[SQLITE_OWN_VERSION]; /* [v] leads from version v to v + 1 */
+
+/* Fills s->info when the schema has changed; ERR_DB_SCHEMA when ours is of a newer blobferry. */
+enum err_code sqlite_schema_look(struct sqlite *s, struct err *e);
+enum err_code sqlite_schema_need(struct sqlite *s, struct err *e); /* look, then require */
+enum err_code sqlite_schema_inspect(struct tracker *t, struct tracker_schema *out, struct err *e);
+enum err_code sqlite_schema_require(struct tracker *t, struct err *e);
+enum err_code sqlite_schema_init(struct tracker *t, int *created, struct err *e);
+enum err_code sqlite_schema_prepare(struct tracker *t, struct err *e);
+
+/* ---- sqlite_run.c, sqlite_lock.c ------------------------------------------------------------------------------ */
+/* Inside a transaction; h NULL: nothing. */
+enum err_code sqlite_run_put_head(struct sqlite *s, const struct tracker_head *h, struct err *e);
+enum err_code sqlite_run_heads(struct tracker *t, tracker_head_fn *fn, void *user, struct err *e);
+enum err_code sqlite_run_set_head(struct tracker *t, const struct tracker_head *h, struct err *e);
+enum err_code sqlite_run_begin(struct tracker *t, const struct tracker_run *r, struct err *e);
+enum err_code sqlite_run_end(struct tracker *t, const struct tracker_run *r, struct err *e);
+enum err_code sqlite_lock(struct tracker *t, const struct tracker_lock *l, struct err *e);
+enum err_code sqlite_lock_release(struct tracker *t, const char *owner, struct err *e);
+
+/* ---- sqlite_plan.c, sqlite_keys.c ------------------------------------------------------------------------------- */
+enum err_code sqlite_plan(struct tracker *t, tracker_plan_next_fn *next, tracker_plan_done_fn *done,
+                          void *user, const struct tracker_head *head, struct err *e);
+/* Rows that another tool made have no key_digest of ours: a temporary table holds theirs. */
+enum err_code sqlite_keys_gather(struct sqlite *s, struct err *e);
+enum err_code sqlite_keys_lookup(struct sqlite *s, const char *key_digest, char *batch, size_t size,
+                                 bool *held, struct err *e);
+enum err_code sqlite_keys_holder(struct tracker *t, const char *key_digest, char *batch,
+                                 size_t size, struct err *e);
+enum err_code sqlite_keys_shared(struct tracker *t, struct tracker_key_ref *refs, size_t n,
+                                 struct err *e);
+enum err_code sqlite_files_batch_exists(struct tracker *t, const char *batch_id, bool *exists,
+                                        struct err *e);
+enum err_code sqlite_files_exists(struct tracker *t, const char *file_id, bool *exists,
+                                  struct err *e);
+enum err_code sqlite_files_without_key(struct tracker *t, const char *source_column,
+                                       const char *after_id, size_t limit, struct record_list *out,
+                                       struct err *e);
+
+/* ---- sqlite_select.c, sqlite_row.c, sqlite_read.c, sqlite_dump.c --------------------------------------------------- */
+#define SQLITE_SELECT_ARGS 30000 /* SQLite itself takes 32,766 */
+/* SQL text that grows along with its bound values. */
+struct sqlite_select {
+    struct buf sql;
+    struct sqlite_arg *args; /* owned; the texts are borrowed */
+    size_t n, cap;
+};
+void sqlite_select_init(struct sqlite_select *q);
+void sqlite_select_release(struct sqlite_select *q);
+/* Adds a value and returns its number n, for "?n"; sqlite_select_bind adds that text as well. */
+size_t sqlite_select_value(struct sqlite_select *q, struct sqlite_arg a);
+void sqlite_select_bind(struct sqlite_select *q, struct sqlite_arg a);
+/* " FROM file_migrations m … JOIN files f … JOIN blobferry_records r … WHERE …" for the filter; with_dates false leaves dates out. */
+void sqlite_select_filter(struct sqlite_select *q, const struct sqlite_info *info,
+                          const struct tracker_filter *f, bool with_dates);
+sqlite3_stmt *sqlite_select_query(struct sqlite *s, struct sqlite_select *q, struct err *e);
+
+const char *sqlite_row_columns(const struct sqlite_info *info); /* over m, f, r as above */
+/* Adds the current row to the list. *full (nothing added) when the list's memory is used up. */
+enum err_code sqlite_row_add(sqlite3_stmt *q, struct record_list *out, bool *full, struct err *e);
+/* A stand-in for a row that holds a value too large to be read. */
+enum err_code sqlite_row_add_unreadable(struct sqlite *s, const char *id, struct record_list *out,
+                                        struct err *e);
+/* A text that can be used as it is: NULL and why otherwise. Used for ids, keys, paths, names. */
+const char *sqlite_row_text(sqlite3_stmt *q, int column, const char *name, struct record_list *out,
+                            const char **defect, bool *full);
+
+enum err_code sqlite_read_records(struct tracker *t, const struct tracker_filter *f,
+                                  const char *after_id, size_t limit, struct record_list *out,
+                                  struct err *e);
+/* The row with that id, added to the list; *found false when there is none. */
+enum err_code sqlite_read_one(struct sqlite *s, const char *id, struct record_list *out,
+                              bool *found, bool *full, struct err *e);
+enum err_code sqlite_read_totals(struct tracker *t, const struct tracker_filter *f,
+                                 struct tracker_totals *out, struct err *e);
+enum err_code sqlite_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
+                          void *user, struct err *e);
+
+/* ---- sqlite_batch.c, sqlite_batches.c ----------------------------------------------------------------------------- */
+/* What a transaction does to the counters of the batches it touches. */
+struct sqlite_batch_change {
+    char *batch_id; /* owned */
+    int64_t completed, verified, failed;
+};
+struct sqlite_batch_changes {
+    struct sqlite_batch_change *items;
+    size_t len, cap;
+};
+void sqlite_batch_init(struct sqlite_batch_changes *c);
+void sqlite_batch_release(struct sqlite_batch_changes *c);
+enum err_code sqlite_batch_note(struct sqlite_batch_changes *c, const char *batch_id,
+                                enum file_status from, enum file_status to, struct err *e);
+/* Counters by what moved; status from the rows where that is cheap, else `fallback` (NULL: left alone). */
+enum err_code sqlite_batch_settle(struct sqlite *s, const struct sqlite_batch_changes *c,
+                                  const char *fallback, int64_t now_ms, struct err *e);
+
+enum err_code sqlite_batches(struct tracker *t, const char *batch_id, size_t limit,
+                             struct batch_list *out, struct err *e);
+enum err_code sqlite_batches_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
+                                     struct err *e);
+
+/* ---- sqlite_claim.c, sqlite_lease.c, sqlite_apply.c, sqlite_pointer.c ---------------------------------------------------- */
+enum err_code sqlite_claim(struct tracker *t, const struct tracker_claim *c,
+                           struct record_list *out, struct err *e);
+enum err_code sqlite_lease_owners(struct tracker *t, const char *me, tracker_owner_fn *fn,
+                                  void *user, struct err *e);
+enum err_code sqlite_lease_renew(struct tracker *t, const char *owner, int64_t until_ms,
+                                 struct err *e);
+enum err_code sqlite_lease_release(struct tracker *t, const char *owner, int64_t *released,
+                                   struct err *e);
+enum err_code sqlite_lease_set_upload(struct tracker *t, const char *id, const char *owner,
+                                      const char *upload_id, int64_t part_size, struct err *e);
+enum err_code sqlite_apply(struct tracker *t, struct tracker_move *moves, size_t n,
+                           const struct tracker_head *head, struct err *e);
+enum err_code sqlite_apply_debts_paid(struct tracker *t, const char *const *ids, size_t n,
+                                      const struct tracker_head *head, struct err *e);
+/* The files row of a move: *ok false when the application has changed it. Before the record's own state is written. */
+enum err_code sqlite_pointer_move(struct sqlite *s, const struct tracker_move *m, bool *ok,
+                                  struct err *e);
+
+#endif

@@ -1,0 +1,268 @@
+/* tracker: picks the driver by the URL's scheme, checks what every driver may then rely on, and hands over. */
+#include "blobferry/track/tracker.h"
+
+#include "blobferry/base/str.h"
+#include "track/driver.h"
+
+#include <string.h>
+
+static const struct tracker_ops *const drivers[] = {&sqlite_ops};
+
+enum err_code tracker_open(struct tracker **out, const struct tracker_options *o, struct err *e)
+{
+    *out = NULL;
+    if (o == NULL || str_empty(o->url)) {
+        err_set(e, ERR_CONFIG, "no tracking database is named");
+        return err_hint(e, "give --db sqlite:PATH");
+    }
+    for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
+        if (str_starts(o->url, drivers[i]->scheme))
+            return drivers[i]->open(out, o, o->url + strlen(drivers[i]->scheme), e);
+    }
+    /* The URL may hold a password: only its scheme is repeated (P8). */
+    size_t scheme = strcspn(o->url, ":/@?");
+    err_set(e, ERR_CONFIG, "this tracking database is not supported: '%.*s:'",
+            (int)(scheme > 40 ? 40 : scheme), o->url);
+    return err_hint(e, "give --db sqlite:PATH");
+}
+
+void tracker_close(struct tracker *t)
+{
+    if (t != NULL)
+        t->ops->close(t);
+}
+
+const char *tracker_name(const struct tracker *t)
+{
+    return t->name;
+}
+
+enum err_code tracker_inspect(struct tracker *t, struct tracker_schema *out, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    return t->ops->inspect(t, out, e);
+}
+
+enum err_code tracker_require(struct tracker *t, struct err *e)
+{
+    return t->ops->require(t, e);
+}
+
+enum err_code tracker_init(struct tracker *t, int *created, struct err *e)
+{
+    *created = 0;
+    return t->ops->init(t, created, e);
+}
+
+enum err_code tracker_prepare(struct tracker *t, struct err *e)
+{
+    return t->ops->prepare(t, e);
+}
+
+enum err_code tracker_heads(struct tracker *t, tracker_head_fn *fn, void *user, struct err *e)
+{
+    return t->ops->heads(t, fn, user, e);
+}
+
+enum err_code tracker_set_head(struct tracker *t, const struct tracker_head *h, struct err *e)
+{
+    return t->ops->set_head(t, h, e);
+}
+
+enum err_code tracker_run_begin(struct tracker *t, const struct tracker_run *r, struct err *e)
+{
+    return t->ops->run_begin(t, r, e);
+}
+
+enum err_code tracker_run_end(struct tracker *t, const struct tracker_run *r, struct err *e)
+{
+    return t->ops->run_end(t, r, e);
+}
+
+enum err_code tracker_lock(struct tracker *t, const struct tracker_lock *l, struct err *e)
+{
+    static const char *const everything[] = {"*"};
+    struct tracker_lock lock = *l;
+
+    if (str_empty(l->owner))
+        return err_set(e, ERR_GENERAL, "a lock needs an owner");
+    if (lock.batch_count == 0) { /* no batch named: all of them, never none */
+        lock.batch_ids = everything;
+        lock.batch_count = 1;
+    }
+    return t->ops->lock(t, &lock, e);
+}
+
+enum err_code tracker_unlock(struct tracker *t, const char *owner, struct err *e)
+{
+    return t->ops->unlock(t, owner, e);
+}
+
+enum err_code tracker_plan(struct tracker *t, tracker_plan_next_fn *next,
+                           tracker_plan_done_fn *done, void *user, const struct tracker_head *head,
+                           struct err *e)
+{
+    return t->ops->plan(t, next, done, user, head, e);
+}
+
+enum err_code tracker_key_holder(struct tracker *t, const char *key_digest, char *batch,
+                                 size_t size, struct err *e)
+{
+    if (size > 0)
+        batch[0] = '\0';
+    return t->ops->key_holder(t, key_digest, batch, size, e);
+}
+
+enum err_code tracker_batch_exists(struct tracker *t, const char *batch_id, bool *exists,
+                                   struct err *e)
+{
+    *exists = false;
+    return t->ops->batch_exists(t, batch_id, exists, e);
+}
+
+enum err_code tracker_file_exists(struct tracker *t, const char *file_id, bool *exists,
+                                  struct err *e)
+{
+    *exists = false;
+    return t->ops->file_exists(t, file_id, exists, e);
+}
+
+/* A page of 0 rows would look like the end. */
+static size_t page_size(size_t limit)
+{
+    return limit == 0 || limit > DRIVER_PAGE_MAX ? DRIVER_PAGE_MAX : limit;
+}
+
+enum err_code tracker_files_without_key(struct tracker *t, const char *source_column,
+                                        const char *after_id, size_t limit, struct record_list *out,
+                                        struct err *e)
+{
+    record_list_reset(out);
+    return t->ops->files_without_key(t, source_column, after_id, page_size(limit), out, e);
+}
+
+enum err_code tracker_claim(struct tracker *t, const struct tracker_claim *c,
+                            struct record_list *out, struct err *e)
+{
+    struct tracker_claim claim = *c;
+
+    if (str_empty(c->owner))
+        return err_set(e, ERR_GENERAL, "a claim needs an owner");
+    record_list_reset(out);
+    claim.limit = page_size(c->limit);
+    return t->ops->claim(t, &claim, out, e);
+}
+
+enum err_code tracker_owners(struct tracker *t, const char *me, tracker_owner_fn *fn, void *user,
+                             struct err *e)
+{
+    return t->ops->owners(t, me, fn, user, e);
+}
+
+enum err_code tracker_renew(struct tracker *t, const char *owner, int64_t until_ms, struct err *e)
+{
+    return t->ops->renew(t, owner, until_ms, e);
+}
+
+enum err_code tracker_release(struct tracker *t, const char *owner, int64_t *released,
+                              struct err *e)
+{
+    int64_t ignored;
+
+    if (released == NULL)
+        released = &ignored;
+    *released = 0;
+    return t->ops->release(t, owner, released, e);
+}
+
+enum err_code tracker_set_upload(struct tracker *t, const char *id, const char *owner,
+                                 const char *upload_id, int64_t part_size, struct err *e)
+{
+    return t->ops->set_upload(t, id, owner, upload_id, part_size, e);
+}
+
+/* What can be refused without looking at the database is refused before anything is written. */
+static enum err_code check_move(const struct tracker_move *m, struct err *e)
+{
+    if (m->id == NULL)
+        return err_set(e, ERR_GENERAL, "a move without a row");
+    if (!state_move_legal(m->from, m->to))
+        return err_set(e, ERR_GENERAL, "row '%s' cannot go from %s to %s", m->id,
+                       state_file_name(m->from), state_file_name(m->to));
+    if (m->to == FILE_PROCESSING)
+        return err_set(e, ERR_GENERAL, "row '%s' becomes processing only by a claim", m->id);
+    if (m->from == FILE_PROCESSING && str_empty(m->owner))
+        return err_set(e, ERR_GENERAL, "row '%s' leaves processing only by its owner", m->id);
+    if (m->pointer != TRACKER_POINTER_KEEP && m->target_key == NULL)
+        return err_set(e, ERR_GENERAL, "row '%s' has no key for its pointer", m->id);
+    return ERR_OK;
+}
+
+enum err_code tracker_apply(struct tracker *t, struct tracker_move *moves, size_t n,
+                            const struct tracker_head *head, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        moves[i].applied = TRACKER_LOST;
+        enum err_code code = check_move(&moves[i], e);
+        if (code != ERR_OK)
+            return code;
+    }
+    return t->ops->apply(t, moves, n, head, e);
+}
+
+enum err_code tracker_debts_paid(struct tracker *t, const char *const *ids, size_t n,
+                                 const struct tracker_head *head, struct err *e)
+{
+    return t->ops->debts_paid(t, ids, n, head, e);
+}
+
+enum err_code tracker_shared_keys(struct tracker *t, struct tracker_key_ref *refs, size_t n,
+                                  struct err *e)
+{
+    if (n > 1000)
+        return err_set(e, ERR_GENERAL, "more than 1000 keys are asked for at once");
+    for (size_t i = 0; i < n; i++)
+        refs[i].shared = false;
+    return n == 0 ? ERR_OK : t->ops->shared_keys(t, refs, n, e);
+}
+
+enum err_code tracker_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
+                              struct err *e)
+{
+    int64_t ignored;
+
+    if (changed == NULL)
+        changed = &ignored;
+    *changed = 0;
+    return t->ops->refresh(t, batch_id, changed, e);
+}
+
+static const struct tracker_filter no_filter;
+
+enum err_code tracker_records(struct tracker *t, const struct tracker_filter *f,
+                              const char *after_id, size_t limit, struct record_list *out,
+                              struct err *e)
+{
+    record_list_reset(out);
+    return t->ops->records(t, f != NULL ? f : &no_filter, after_id, page_size(limit), out, e);
+}
+
+enum err_code tracker_totals(struct tracker *t, const struct tracker_filter *f,
+                             struct tracker_totals *out, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    return t->ops->totals(t, f != NULL ? f : &no_filter, out, e);
+}
+
+enum err_code tracker_batches(struct tracker *t, const char *batch_id, size_t limit,
+                              struct batch_list *out, struct err *e)
+{
+    record_batches_reset(out);
+    return t->ops->batches(t, batch_id, limit, out, e);
+}
+
+enum err_code tracker_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
+                           void *user, struct err *e)
+{
+    return t->ops->dump(t, f != NULL ? f : &no_filter, fn, user, e);
+}
