@@ -18,7 +18,9 @@
 
 struct source_root {
     int fd;
-    char *path; /* absolute, canonical */
+    char *path;         /* absolute, canonical */
+    char *given;        /* as the operator wrote it; absolute source paths may begin with either */
+    bool absolute_only; /* no root was given: relative source paths are refused */
 };
 enum err_code source_root_open(struct source_root *r, const char *path,
                                struct err *e); /* NULL: "/" */

@@ -1,0 +1,374 @@
+/* source: opening and reading. The file is read by position, so that its offset stays the sender's. */
+#include "blobferry/engine/source.h"
+
+#include "blobferry/base/fsio.h"
+#include "blobferry/base/str.h"
+#include "blobferry/codec/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK     ((size_t)128 << 10)
+#define PARTS_MAX UINT64_C(10000) /* S3's limit for one upload */
+
+/* ---- root ----------------------------------------------------------------------------------------------- */
+
+enum err_code source_root_open(struct source_root *r, const char *path, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    *r = (struct source_root){.fd = -1, .absolute_only = path == NULL};
+    if (path == NULL)
+        path = "/";
+    r->given = str_dup(path);
+    r->path = realpath(path, NULL);
+    if (r->given == NULL)
+        code = err_set(e, ERR_NOMEM, "out of memory");
+    else if (r->path == NULL)
+        code = err_set_errno(e, ERR_FILE, errno, "cannot open source root '%s'", path);
+    if (code == ERR_OK) {
+        r->fd = fsio_open_root(r->path, e);
+        if (r->fd < 0) {
+            code = e != NULL ? e->code : ERR_FILE;
+            (void)err_wrap(e, "source root '%s'", path);
+        }
+    }
+    if (code != ERR_OK)
+        source_root_close(r);
+    return code;
+}
+
+void source_root_close(struct source_root *r)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    free(r->path);
+    free(r->given);
+    *r = (struct source_root){.fd = -1};
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------- */
+
+/* An absolute path may be written with the root's name as it was given (a symlink of the operator's) or as it
+ * is; the kernel confines what comes out of it. */
+static int open_path(const struct source_root *root, const char *path, enum err_code *code,
+                     struct err *e)
+{
+    const char *base = root->path;
+    const size_t n = strlen(root->given);
+    struct err local;
+    int fd;
+
+    err_init(&local);
+    if (str_empty(path)) {
+        *code = err_set(e, ERR_FILE_MISSING, "no source path is recorded");
+        return -1;
+    }
+    if (path[0] != '/' && root->absolute_only) {
+        *code = err_set(e, ERR_FILE_OUTSIDE, "'%s' is relative, and there is no source root", path);
+        (void)err_hint(e, "give --source-root DIR");
+        return -1;
+    }
+    if (n > 1 && strncmp(path, root->given, n) == 0 && (path[n] == '/' || path[n - 1] == '/'))
+        base = root->given;
+    fd = fsio_open_beneath(root->fd, base, path, &local);
+    *code = fd >= 0 ? ERR_OK : local.code;
+    if (fd < 0 && e != NULL)
+        *e = local;
+    return fd;
+}
+
+static struct source_identity identity_of(const struct stat *st)
+{
+    return (struct source_identity){
+        .device = (uint64_t)st->st_dev,
+        .inode = (uint64_t)st->st_ino,
+        .size = (int64_t)st->st_size,
+        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec};
+}
+
+enum err_code source_open(struct source *s, const struct source_root *root, const char *path,
+                          const char *expected_checksum, struct err *e)
+{
+    struct stat st;
+    enum err_code code = ERR_OK;
+
+    memset(s, 0, sizeof *s);
+    s->fd = open_path(root, path, &code, e);
+    if (s->fd < 0)
+        return code;
+    if (fstat(s->fd, &st) != 0)
+        code = err_set_errno(e, ERR_FILE, errno, "cannot look at '%s'", path);
+    else
+        s->identity = identity_of(&st);
+    if (code == ERR_OK) {
+        code = checksum_parse(expected_checksum, &s->expected, e);
+        if (code != ERR_OK)
+            (void)err_wrap(e, "recorded checksum of '%s'", path);
+    }
+    if (code != ERR_OK) {
+        source_close(s);
+        return code;
+    }
+    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return ERR_OK;
+}
+
+void source_close(struct source *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->data);
+    free(s->part_sha256);
+    digest_release(&s->whole);
+    digest_release(&s->part);
+    digest_release(&s->other);
+    memset(s, 0, sizeof *s);
+    s->fd = -1;
+}
+
+/* ---- hashing -------------------------------------------------------------------------------------------- */
+
+static enum err_code changed(struct err *e, const char *what)
+{
+    err_set(e, ERR_FILE_CHANGED, "the source %s while it was read", what);
+    if (e != NULL)
+        e->retryable = true;
+    return ERR_FILE_CHANGED;
+}
+
+/* Exactly n bytes at `offset`. */
+static enum err_code read_at(const struct source *s, void *to, size_t n, uint64_t offset,
+                             struct err *e)
+{
+    char *next = to;
+
+    while (n > 0) {
+        const ssize_t got = pread(s->fd, next, n, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
+        if (got == 0)
+            return changed(e, "became shorter");
+        next += got;
+        offset += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return ERR_OK;
+}
+
+static enum err_code ends_there(const struct source *s, struct err *e)
+{
+    char one;
+    ssize_t got;
+
+    do
+        got = pread(s->fd, &one, 1, (off_t)s->identity.size);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
+    return got == 0 ? ERR_OK : changed(e, "became longer");
+}
+
+/* A recorded SHA-256 is compared with the one that is made anyway; MD5 and SHA-1 need a digest of their own. */
+static enum err_code begin_digests(struct source *s, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    s->hashed = 0;
+    s->matches = false;
+    s->sha256[0] = '\0';
+    digest_release(&s->whole);
+    digest_release(&s->part);
+    digest_release(&s->other);
+    code = digest_init(&s->whole, DIGEST_SHA256, e);
+    if (code == ERR_OK && s->part_size > 0)
+        code = digest_init(&s->part, DIGEST_SHA256, e);
+    if (code == ERR_OK && s->expected.kind != DIGEST_NONE && s->expected.kind != DIGEST_SHA256)
+        code = digest_init(&s->other, s->expected.kind, e);
+    return code;
+}
+
+static void end_digests(struct source *s)
+{
+    unsigned char whole[DIGEST_MAX], other[DIGEST_MAX];
+
+    digest_final(&s->whole, whole);
+    text_hex(whole, DIGEST_SHA256_SIZE, s->sha256);
+    s->matches = true;
+    if (s->other.kind != DIGEST_NONE) {
+        digest_final(&s->other, other);
+        s->matches = checksum_equal(&s->expected, other);
+    } else if (s->expected.kind == DIGEST_SHA256) {
+        s->matches = checksum_equal(&s->expected, whole);
+    }
+}
+
+static void end_part(struct source *s, uint64_t index)
+{
+    unsigned char raw[DIGEST_MAX];
+
+    digest_final(&s->part, raw);
+    memcpy(s->part_sha256[index], raw, DIGEST_SHA256_SIZE);
+    digest_restart(&s->part);
+}
+
+static void feed(struct source *s, const char *p, size_t n)
+{
+    digest_update(&s->whole, p, n);
+    if (s->other.kind != DIGEST_NONE)
+        digest_update(&s->other, p, n);
+    while (s->part_size > 0 && n > 0) {
+        const uint64_t room = s->part_size - s->hashed % s->part_size;
+        const size_t take = n < room ? n : (size_t)room;
+        digest_update(&s->part, p, take);
+        s->hashed += take;
+        p += take;
+        n -= take;
+        if (s->hashed % s->part_size == 0)
+            end_part(s, s->hashed / s->part_size - 1);
+    }
+    s->hashed += n;
+}
+
+enum err_code source_load(struct source *s, size_t max, struct err *e)
+{
+    const size_t size = (size_t)s->identity.size;
+    enum err_code code;
+
+    if ((uint64_t)s->identity.size > max)
+        return err_set(e, ERR_LIMIT, "the source has %lld bytes, more than %zu",
+                       (long long)s->identity.size, max);
+    s->part_size = 0;
+    code = begin_digests(s, e);
+    if (code != ERR_OK)
+        return code;
+    free(s->data);
+    s->data = malloc(size + 1);
+    if (s->data == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    s->data[size] = '\0';
+    code = read_at(s, s->data, size, 0, e);
+    if (code == ERR_OK)
+        code = ends_there(s, e);
+    if (code == ERR_OK) {
+        feed(s, s->data, size);
+        end_digests(s);
+    }
+    return code;
+}
+
+enum err_code source_hash_begin(struct source *s, uint64_t part_size, struct err *e)
+{
+    const uint64_t size = (uint64_t)s->identity.size;
+
+    free(s->part_sha256);
+    s->part_sha256 = NULL;
+    s->part_size = part_size;
+    s->parts = 0;
+    if (part_size > 0) {
+        s->parts = size == 0 ? 1 : size / part_size + (size % part_size != 0);
+        if (s->parts > PARTS_MAX)
+            return err_set(e, ERR_LIMIT, "the source would need %llu parts, more than %llu",
+                           (unsigned long long)s->parts, (unsigned long long)PARTS_MAX);
+        s->part_sha256 = calloc((size_t)s->parts, sizeof *s->part_sha256);
+        if (s->part_sha256 == NULL)
+            return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    return begin_digests(s, e);
+}
+
+enum err_code source_hash_step(struct source *s, uint64_t bytes, bool *done, struct err *e)
+{
+    const uint64_t size = (uint64_t)s->identity.size;
+    char chunk[CHUNK];
+    enum err_code code = ERR_OK;
+
+    *done = s->sha256[0] != '\0';
+    if (*done)
+        return ERR_OK;
+    while (bytes > 0 && s->hashed < size) {
+        uint64_t n = size - s->hashed;
+        n = n < bytes ? n : bytes;
+        n = n < sizeof chunk ? n : sizeof chunk;
+        code = read_at(s, chunk, (size_t)n, s->hashed, e);
+        if (code != ERR_OK)
+            return code;
+        feed(s, chunk, (size_t)n);
+        bytes -= n;
+    }
+    if (s->hashed < size)
+        return ERR_OK;
+    code = ends_there(s, e);
+    if (code != ERR_OK)
+        return code;
+    if (s->part_size > 0 && (size == 0 || size % s->part_size != 0))
+        end_part(s, s->parts - 1);
+    end_digests(s);
+    *done = true;
+    return ERR_OK;
+}
+
+/* ---- proof ---------------------------------------------------------------------------------------------- */
+
+enum err_code source_unchanged(const struct source *s, const struct source_root *root,
+                               const char *path, struct err *e)
+{
+    const struct source_identity *was = &s->identity;
+    struct source_identity now;
+    struct stat st, named;
+    enum err_code code;
+    int fd, reason;
+
+    if (fstat(s->fd, &st) != 0)
+        return err_set_errno(e, ERR_FILE, errno, "cannot look at '%s'", path);
+    now = identity_of(&st);
+    if (now.size != was->size)
+        return changed(e, now.size < was->size ? "became shorter" : "became longer");
+    if (now.mtime_ns != was->mtime_ns || now.ctime_ns != was->ctime_ns)
+        return changed(e, "was touched");
+    fd = open_path(root, path, &code, NULL);
+    if (fd < 0)
+        return changed(e, "was removed or renamed");
+    reason = fstat(fd, &named) == 0 ? 0 : errno;
+    close(fd);
+    if (reason != 0)
+        return err_set_errno(e, ERR_FILE, reason, "cannot look at '%s'", path);
+    if ((uint64_t)named.st_dev != was->device || (uint64_t)named.st_ino != was->inode)
+        return changed(e, "was replaced");
+    return ERR_OK;
+}
+
+enum err_code source_prove(const struct source_root *root, const char *path, const char *sha256,
+                           int64_t size, struct err *e)
+{
+    struct source s;
+    bool done = false;
+    enum err_code code = source_open(&s, root, path, sha256, e);
+
+    if (code != ERR_OK)
+        return code;
+    if (s.expected.kind == DIGEST_NONE)
+        code = err_set(e, ERR_REFUSED, "no checksum is recorded to compare '%s' with", path);
+    else if (size >= 0 && s.identity.size != size)
+        code = err_set(e, ERR_FILE_CHANGED, "'%s' has %lld bytes, recorded are %lld", path,
+                       (long long)s.identity.size, (long long)size);
+    if (code == ERR_OK)
+        code = source_hash_begin(&s, 0, e);
+    while (code == ERR_OK && !done)
+        code = source_hash_step(&s, UINT64_MAX, &done, e);
+    if (code == ERR_OK && !s.matches)
+        code = err_set(e, ERR_FILE_CHANGED, "'%s' is not what was migrated: SHA-256 %s", path,
+                       s.sha256);
+    if (code == ERR_OK)
+        code = source_unchanged(&s, root, path, e);
+    source_close(&s);
+    return code;
+}
