@@ -18,6 +18,7 @@ struct rollback_item {
     bool remove;    /* the object is proven ours and goes */
     bool absent;    /* proven: there is no object */
     bool moved;     /* the row is rolled back */
+    bool listed;    /* ETag and size were seen in a LIST, and are as recorded */
     bool removed;
     bool done;                     /* no debt is left */
     enum objstore_outcome outcome; /* of HEAD, then of DELETE */
@@ -42,6 +43,7 @@ struct rollback_job {
     size_t n;
     size_t in_flight;
     int64_t total;          /* files in the selection, for progress */
+    bool sparse;            /* LIST has found too little: HEAD from here on */
     bool paying_debts;      /* rows are rolled back already: only the deletes are owed */
     struct err store_fault; /* DENIED: stop */
 };
@@ -53,6 +55,9 @@ bool rollback_select_takes(const struct rollback_options *o, const struct record
 /* The rest of rollback_preview: counts, first ten, plan hash. */
 enum err_code rollback_select_survey(const struct engine *g, const struct rollback_options *o,
                                      struct rollback_preview *out, struct err *e);
+
+/* ---- list: cheap evidence for many at once; items it has not seen are left to HEAD. Sends LISTs only. */
+enum err_code rollback_list_page(struct rollback_job *j, struct err *e);
 
 /* ---- prove: fills refusal, remove, absent of every item; sends HEADs only. */
 enum err_code rollback_prove_page(struct rollback_job *j, struct err *e);
