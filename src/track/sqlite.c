@@ -25,7 +25,8 @@ static enum err_code configure(struct sqlite *s, const struct tracker_options *o
     sqlite3_busy_timeout(s->db, s->busy_ms);
     /* WAL with synchronous=NORMAL may lose the last commits: forbidden before a DELETE of an object (P6). */
     if (!s->read_only &&
-        sqlite3_exec(s->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL) != SQLITE_OK)
+        sqlite3_exec(s->db, "PRAGMA synchronous = FULL; PRAGMA cache_size = -16384", NULL, NULL,
+                     NULL) != SQLITE_OK)
         return sqlite_error(s, e, "set its durability");
     enum err_code code = sqlite_function_register(s, e);
     return code == ERR_OK ? sqlite_schema_look(s, e) : code;
@@ -37,6 +38,7 @@ static void sqlite_close(struct tracker *t)
 
     sqlite_statement_forget_all(s);
     sqlite3_close_v2(s->db);
+    buf_release(&s->read_one);
     free(s->path);
     free(s->base.name);
     free(s);
@@ -59,6 +61,7 @@ static enum err_code sqlite_open(struct tracker **out, const struct tracker_opti
     s->path = str_dup(path);
     s->read_only = o->read_only;
     s->info.cookie = -1;
+    buf_init(&s->read_one, 16384);
     enum err_code code = s->base.name != NULL && s->path != NULL
                              ? sqlite_file_open(s, o->create, e)
                              : err_set(e, ERR_NOMEM, "cannot open database: out of memory");

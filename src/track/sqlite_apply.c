@@ -63,14 +63,18 @@ static struct sqlite_arg number(bool there, uint64_t n)
     return arg;
 }
 
-/* Leaving processing ends lease and upload; the rest replaces what is stored only where the move says something. */
-static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, struct err *e)
+/* Leaving processing ends lease and upload; the rest replaces what is stored only where the move says something. With
+ * keep_prior, what files holds now is kept by SQL itself, type and all, before the pointer is set. */
+static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, bool keep_prior,
+                               struct err *e)
 {
     static const char sql[] =
         "INSERT INTO blobferry_records (record_id, error_class, etag, version_id, object_owner,"
         " pre_existed, delete_owed, source_device, source_inode, source_size, source_mtime_ns,"
-        " source_ctime_ns) VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 0), coalesce(?7, 0), ?8, ?9,"
-        " ?10, ?11, ?12)"
+        " source_ctime_ns, pointer_set, prior_r2_key, prior_checksum)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 0), coalesce(?7, 0), ?8, ?9, ?10, ?11, ?12,"
+        " ?14, (SELECT r2_key FROM files WHERE id = ?15), (SELECT checksum FROM files"
+        " WHERE id = ?15))"
         " ON CONFLICT (record_id) DO UPDATE SET error_class = ?2, etag = coalesce(?3, etag),"
         " version_id = coalesce(?4, version_id), object_owner = coalesce(?5, object_owner),"
         " pre_existed = coalesce(?6, pre_existed), delete_owed = coalesce(?7, delete_owed),"
@@ -80,7 +84,10 @@ static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, s
         " source_ctime_ns = coalesce(?12, source_ctime_ns),"
         " lease_owner = NULL, lease_until = 0,"
         " upload_id = CASE WHEN ?13 THEN NULL ELSE upload_id END,"
-        " part_size = CASE WHEN ?13 THEN 0 ELSE part_size END";
+        " part_size = CASE WHEN ?13 THEN 0 ELSE part_size END,"
+        " pointer_set = CASE WHEN ?14 THEN 1 ELSE pointer_set END,"
+        " prior_r2_key = CASE WHEN ?14 THEN excluded.prior_r2_key ELSE prior_r2_key END,"
+        " prior_checksum = CASE WHEN ?14 THEN excluded.prior_checksum ELSE prior_checksum END";
     static const struct source_identity none;
     const bool tells = tells_object(m), known = tells && m->source != NULL;
     const struct source_identity *src = known ? m->source : &none;
@@ -94,7 +101,8 @@ static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, s
                     number(m->to == FILE_ROLLED_BACK, m->delete_owed), number(known, src->device),
                     number(known, src->inode), number(known, (uint64_t)src->size),
                     number(known, (uint64_t)src->mtime_ns), number(known, (uint64_t)src->ctime_ns),
-                    SQLITE_I(m->from == FILE_PROCESSING)),
+                    SQLITE_I(m->from == FILE_PROCESSING), SQLITE_I(keep_prior),
+                    SQLITE_T(keep_prior ? m->file_id : NULL)),
         NULL, e);
     if (code != ERR_OK || m->from != FILE_ROLLED_BACK)
         return code;
@@ -106,41 +114,42 @@ static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, s
                                 SQLITE_ARGS(SQLITE_T(m->id)), NULL, e);
 }
 
-static enum err_code savepoint(struct sqlite *s, const char *sql, struct err *e)
+/* A refused pointer refuses the move, unless the row itself is lost. */
+static enum err_code refuse(struct sqlite *s, struct tracker_move *m, struct err *e)
 {
-    return sqlite_statement_run(s, sql, SQLITE_NONE, NULL, e);
+    int64_t there = 0;
+    enum err_code code = sqlite_statement_number(
+        s,
+        "SELECT EXISTS (SELECT 1 FROM file_migrations WHERE id = ?1 AND status = ?2 COLLATE BINARY"
+        " AND (?3 IS NULL OR EXISTS (SELECT 1 FROM blobferry_records WHERE record_id = ?1"
+        "  AND lease_owner = ?3)))",
+        SQLITE_ARGS(SQLITE_T(m->id), SQLITE_T(state_file_name(m->from)),
+                    SQLITE_T(m->from == FILE_PROCESSING ? m->owner : NULL)),
+        &there, e);
+
+    m->applied = there != 0 ? TRACKER_POINTER_CHANGED : TRACKER_LOST;
+    return code;
 }
 
-/* Several tables, one decision: a savepoint takes back what was written when a later guard says no. */
-static enum err_code move_with_pointer(struct sqlite *s, struct tracker_move *m, struct err *e)
-{
-    bool moved = false, pointed = false;
-    enum err_code code = savepoint(s, "SAVEPOINT one_move", e);
-
-    if (code == ERR_OK)
-        code = move_row(s, m, &moved, e);
-    if (code == ERR_OK && moved)
-        code = sqlite_pointer_move(s, m, &pointed, e);
-    if (code == ERR_OK && pointed)
-        code = store_own(s, m, e);
-    if (code != ERR_OK)
-        return code; /* the whole transaction goes back */
-    m->applied = !moved ? TRACKER_LOST : !pointed ? TRACKER_POINTER_CHANGED : TRACKER_APPLIED;
-    if (m->applied != TRACKER_APPLIED)
-        code = savepoint(s, "ROLLBACK TO one_move", e);
-    return code == ERR_OK ? savepoint(s, "RELEASE one_move", e) : code;
-}
-
+/* First all guards are read, then the row is moved by compare-and-set, then what follows from it is written: in a write transaction
+ * nothing that was seen can change, so a refused move has written nothing and no savepoint (which would copy every page) is needed. */
 static enum err_code move_one(struct sqlite *s, struct tracker_move *m, struct err *e)
 {
+    enum sqlite_pointer_act act = SQLITE_POINTER_NONE;
     bool moved = false;
+    enum err_code code = sqlite_pointer_decide(s, m, &act, e);
 
-    if (m->pointer != TRACKER_POINTER_KEEP && m->file_id != NULL)
-        return move_with_pointer(s, m, e);
-    enum err_code code = move_row(s, m, &moved, e);
-    if (code == ERR_OK && moved)
-        code = store_own(s, m, e);
-    m->applied = code == ERR_OK && moved ? TRACKER_APPLIED : TRACKER_LOST;
+    m->applied = TRACKER_LOST;
+    if (code == ERR_OK && act == SQLITE_POINTER_REFUSED)
+        return refuse(s, m, e);
+    if (code == ERR_OK)
+        code = move_row(s, m, &moved, e);
+    if (code != ERR_OK || !moved)
+        return code;
+    code = store_own(s, m, act == SQLITE_POINTER_SET, e);
+    if (code == ERR_OK && act != SQLITE_POINTER_NONE)
+        code = sqlite_pointer_write(s, m, act, e);
+    m->applied = TRACKER_APPLIED;
     return code;
 }
 

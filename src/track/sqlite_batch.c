@@ -71,18 +71,17 @@ enum err_code sqlite_batch_note(struct sqlite_batch_changes *c, const char *batc
 #define BETWEEN(a, b) ANY("status > '" a "' AND status < '" b "'")
 
 static const char presence[] =
-    "SELECT " ANY("status = 'pending'") ", " ANY("status = 'processing'") ", " ANY("status = "
-                                                                                   "'completed'") ", " ANY("status = 'verified'") ", " ANY("status = 'failed'") ", " ANY("status = 'rolled_back'") ", " ANY("status IS NULL") " OR " ANY("status < 'completed'") " OR " BETWEEN(
-        "completed",
-        "failed") " OR " BETWEEN("failed",
-                                 "pending") " OR " BETWEEN("pending",
-                                                           "processing") " OR " BETWEEN("processin"
-                                                                                        "g",
-                                                                                        "rolled_"
-                                                                                        "back") " O"
-                                                                                                "R"
-                                                                                                " " BETWEEN("rolled_back",
-                                                                                                            "verified") " OR " ANY("status > 'verified'");
+    "SELECT " ANY("status = 'pending'") ", " ANY(
+        "status = 'processing'") ", " ANY("status = "
+                                          "'completed'") ", " ANY("status = 'verified'") ", " ANY("status = 'failed'") ", " ANY("status = 'rolled_back'") ", " ANY("status IS NULL") " OR " ANY("status < 'completed'") " OR " BETWEEN("completed", "failed") " OR " BETWEEN("failed", "pending") " OR " BETWEEN("pending",
+                                                                                                                                                                                                                                                                                                                 "processing") " OR " BETWEEN("processin"
+                                                                                                                                                                                                                                                                                                                                              "g",
+                                                                                                                                                                                                                                                                                                                                              "rolled_"
+                                                                                                                                                                                                                                                                                                                                              "back") " O"
+                                                                                                                                                                                                                                                                                                                                                      "R"
+                                                                                                                                                                                                                                                                                                                                                      " " BETWEEN(
+                                                                                                                                                                                                                                                                                                                                                          "rolled_back",
+                                                                                                                                                                                                                                                                                                                                                          "verified") " OR " ANY("status > 'verified'");
 
 /* NULL when it is not cheap to say. state_batch_derive() only asks which statuses occur and whether they are all of the rows: one row
  * of each that occurs gives the same answer. */

@@ -48,103 +48,108 @@ static enum err_code look(struct sqlite *s, const struct tracker_move *m, struct
     return code;
 }
 
-/* One row of files must have changed: a trigger of the application may have prevented it. */
-static enum err_code update(struct sqlite *s, const char *with, const char *without,
-                            const struct sqlite_arg *args, size_t n, bool *ok, struct err *e)
+static enum sqlite_pointer_act decide_set(const struct look *l)
 {
-    int64_t changes = 0;
-    enum err_code code =
-        sqlite_statement_run(s, s->info.files_updated_at ? with : without, args, n, &changes, e);
-    *ok = code == ERR_OK && changes == 1;
+    /* Written before by this same migration: what was there before that is what counts. */
+    if (l->set && l->is_target)
+        return SQLITE_POINTER_SET_AGAIN;
+    return l->is_expected ? SQLITE_POINTER_SET : SQLITE_POINTER_REFUSED;
+}
+
+static enum sqlite_pointer_act decide_restore(const struct tracker_move *m, const struct look *l)
+{
+    if (l->set && l->is_target) /* P3: not even the prior value may point at what is about to go */
+        return m->delete_owed && l->prior_is_target ? SQLITE_POINTER_EMPTY : SQLITE_POINTER_RESTORE;
+    if (l->set) /* put back already, by whomever; anything else is the application's */
+        return l->is_prior ? SQLITE_POINTER_FORGET : SQLITE_POINTER_REFUSED;
+    if (!l->is_target)
+        return SQLITE_POINTER_NONE; /* never ours, and it does not point at the object */
+    if (l->claimed) /* the application's own pointer at that key: its object must stay */
+        return m->delete_owed ? SQLITE_POINTER_REFUSED : SQLITE_POINTER_NONE;
+    return SQLITE_POINTER_CLEAR;
+}
+
+enum err_code sqlite_pointer_decide(struct sqlite *s, const struct tracker_move *m,
+                                    enum sqlite_pointer_act *act, struct err *e)
+{
+    struct look l = {0};
+
+    *act = SQLITE_POINTER_NONE;
+    if (m->pointer == TRACKER_POINTER_KEEP || m->file_id == NULL)
+        return ERR_OK;
+    enum err_code code = look(s, m, &l, e);
+    if (code == ERR_OK && l.there) /* else an orphan: there is no row to point from */
+        *act = m->pointer == TRACKER_POINTER_SET ? decide_set(&l) : decide_restore(m, &l);
     return code;
 }
 
-#define SET_SQL(updated)                                                                           \
-    "UPDATE files SET r2_key = ?2, checksum = coalesce(?3, checksum)" updated " WHERE id = ?1"
+/* ---- writing ---------------------------------------------------------------------------------------------- */
 
-static enum err_code set(struct sqlite *s, const struct tracker_move *m, const struct look *l,
-                         const char *now, bool *ok, struct err *e)
+static enum err_code forget_prior(struct sqlite *s, const struct tracker_move *m, struct err *e)
 {
-    /* Written before by this same migration: what was there before that is what counts. */
-    const bool keep_prior = l->set && l->is_target;
-    enum err_code code = ERR_OK;
-
-    *ok = l->is_expected || keep_prior;
-    if (!*ok)
-        return ERR_OK;
-    if (!keep_prior)
-        code = sqlite_statement_run(
-            s,
-            "INSERT INTO blobferry_records (record_id, pointer_set, prior_r2_key, prior_checksum)"
-            " SELECT ?1, 1, r2_key, checksum FROM files WHERE id = ?2"
-            " ON CONFLICT (record_id) DO UPDATE SET pointer_set = 1,"
-            " prior_r2_key = excluded.prior_r2_key, prior_checksum = excluded.prior_checksum",
-            SQLITE_ARGS(SQLITE_T(m->id), SQLITE_T(m->file_id)), NULL, e);
-    if (code != ERR_OK)
-        return code;
-    const struct sqlite_arg args[] = {SQLITE_T(m->file_id), SQLITE_T(m->target_key),
-                                      SQLITE_T(m->migrated_checksum), SQLITE_T(now)};
-    return update(s, SET_SQL(", updated_at = ?4"), SET_SQL(""), args,
-                  s->info.files_updated_at ? 4 : 3, ok, e);
-}
-
-/* ?3: even the prior value may not stay, for it is the key whose object is about to go (P3). */
-#define RESTORE_SQL(updated)                                                                       \
-    "UPDATE files SET (r2_key, checksum) = (SELECT iif(?3, NULL, prior_r2_key), prior_checksum"    \
-    " FROM blobferry_records WHERE record_id = ?1)" updated " WHERE id = ?2"
-
-/* Another tool has set it, and nothing is known of what was there before: the checksum goes if it was that tool's. */
-#define CLEAR_SQL(updated)                                                                         \
-    "UPDATE files SET r2_key = NULL, checksum = CASE WHEN checksum IS (SELECT migrated_checksum"   \
-    " FROM file_migrations WHERE id = ?1) THEN NULL ELSE checksum END" updated " WHERE id = ?2"
-
-static enum err_code restore(struct sqlite *s, const struct tracker_move *m, const struct look *l,
-                             const char *now, bool *ok, struct err *e)
-{
-    const bool dated = s->info.files_updated_at;
-    const struct sqlite_arg args[] = {SQLITE_T(m->id), SQLITE_T(m->file_id),
-                                      SQLITE_I(m->delete_owed && l->prior_is_target),
-                                      SQLITE_T(now)};
-    const struct sqlite_arg clear[] = {SQLITE_T(m->id), SQLITE_T(m->file_id), SQLITE_T(now)};
-    enum err_code code;
-
-    *ok = true;
-    if (l->set && !l->is_target) {
-        *ok = l->is_prior; /* put back already, by whomever; anything else is the application's */
-        code = ERR_OK;
-    } else if (l->set) {
-        code = update(s, RESTORE_SQL(", updated_at = ?4"), RESTORE_SQL(""), args, dated ? 4 : 3, ok,
-                      e);
-    } else if (!l->is_target) {
-        code = ERR_OK; /* never ours, and it does not point at the object */
-    } else if (l->claimed) {
-        *ok = !m->delete_owed; /* the application's own pointer at that key: its object must stay */
-        code = ERR_OK;
-    } else {
-        code =
-            update(s, CLEAR_SQL(", updated_at = ?3"), CLEAR_SQL(""), clear, dated ? 3 : 2, ok, e);
-    }
-    if (code != ERR_OK || !*ok)
-        return code;
     return sqlite_statement_run(s,
                                 "UPDATE blobferry_records SET pointer_set = 0, prior_r2_key = NULL,"
                                 " prior_checksum = NULL WHERE record_id = ?1",
                                 SQLITE_ARGS(SQLITE_T(m->id)), NULL, e);
 }
 
-enum err_code sqlite_pointer_move(struct sqlite *s, const struct tracker_move *m, bool *ok,
-                                  struct err *e)
+/* ?1 record, ?2 file, ?3 target key, ?4 checksum, ?5 now; each act uses what it needs. */
+#define SET_SQL(updated)                                                                           \
+    "UPDATE files SET r2_key = ?3, checksum = coalesce(?4, checksum)" updated " WHERE id = ?2"
+#define RESTORE_SQL(value, updated)                                                                \
+    "UPDATE files SET (r2_key, checksum) = (SELECT " value ", prior_checksum"                      \
+    " FROM blobferry_records WHERE record_id = ?1)" updated " WHERE id = ?2"
+/* Another tool has set it, and nothing is known of what was there before: the checksum goes if it was that tool's. */
+#define CLEAR_SQL(updated)                                                                         \
+    "UPDATE files SET r2_key = NULL, checksum = CASE WHEN checksum IS (SELECT migrated_checksum"   \
+    " FROM file_migrations WHERE id = ?1) THEN NULL ELSE checksum END" updated " WHERE id = ?2"
+#define DATED ", updated_at = ?5"
+
+static const char *files_sql(enum sqlite_pointer_act act, bool dated)
 {
-    struct look l = {0};
+    switch (act) {
+    case SQLITE_POINTER_SET:
+    case SQLITE_POINTER_SET_AGAIN:
+        return dated ? SET_SQL(DATED) : SET_SQL("");
+    case SQLITE_POINTER_RESTORE:
+        return dated ? RESTORE_SQL("prior_r2_key", DATED) : RESTORE_SQL("prior_r2_key", "");
+    case SQLITE_POINTER_EMPTY:
+        return dated ? RESTORE_SQL("NULL", DATED) : RESTORE_SQL("NULL", "");
+    case SQLITE_POINTER_CLEAR:
+        return dated ? CLEAR_SQL(DATED) : CLEAR_SQL("");
+    default:
+        return NULL;
+    }
+}
+
+/* How many values the statement for this act takes. */
+static size_t files_args(enum sqlite_pointer_act act, bool dated)
+{
+    if (dated)
+        return 5;
+    return act == SQLITE_POINTER_SET || act == SQLITE_POINTER_SET_AGAIN ? 4 : 2;
+}
+
+enum err_code sqlite_pointer_write(struct sqlite *s, const struct tracker_move *m,
+                                   enum sqlite_pointer_act act, struct err *e)
+{
+    const bool dated = s->info.files_updated_at;
+    const char *sql = files_sql(act, dated);
+    enum err_code code = ERR_OK;
+    int64_t changes = 1;
     char now[TIMEFMT_SIZE];
 
-    *ok = true;
-    if (m->pointer == TRACKER_POINTER_KEEP || m->file_id == NULL)
-        return ERR_OK;
-    enum err_code code = look(s, m, &l, e);
-    if (code != ERR_OK || !l.there)
-        return code; /* an orphan: there is no row to point from */
     timefmt_db(m->now_ms, now);
-    return m->pointer == TRACKER_POINTER_SET ? set(s, m, &l, now, ok, e)
-                                             : restore(s, m, &l, now, ok, e);
+    const struct sqlite_arg args[] = {SQLITE_T(m->id), SQLITE_T(m->file_id),
+                                      SQLITE_T(m->target_key), SQLITE_T(m->migrated_checksum),
+                                      SQLITE_T(now)};
+    if (sql != NULL)
+        code = sqlite_statement_run(s, sql, args, files_args(act, dated), &changes, e);
+    if (code == ERR_OK && changes != 1) { /* P3, P6: a half-done move must not be committed */
+        err_set(e, ERR_DB, "the row of files '%s' cannot be changed in '%s'", m->file_id, s->path);
+        return err_hint(e, "a trigger on files ignores the change; nothing was written");
+    }
+    if (code == ERR_OK && act != SQLITE_POINTER_SET && act != SQLITE_POINTER_SET_AGAIN)
+        code = forget_prior(s, m, e);
+    return code;
 }

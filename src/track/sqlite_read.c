@@ -75,24 +75,35 @@ enum err_code sqlite_read_records(struct tracker *t, const struct tracker_filter
     return code;
 }
 
-enum err_code sqlite_read_one(struct sqlite *s, const char *id, struct record_list *out,
-                              bool *found, bool *full, struct err *e)
+/* Every claimed row is read by it: put together once. */
+static const char *one_sql(struct sqlite *s)
 {
     static const struct tracker_filter any;
     struct sqlite_select select;
-    bool row = true;
-    const size_t before = out->len;
-    enum err_code code = ERR_OK;
 
-    *full = false;
+    if (s->read_one.len > 0)
+        return s->read_one.data;
     sqlite_select_init(&select);
     buf_printf(&select.sql, "SELECT %s", sqlite_row_columns(&s->info));
     sqlite_select_filter(&select, &s->info, &any, false);
-    buf_str(&select.sql, " AND m.id = ");
-    sqlite_select_bind(&select, (struct sqlite_arg)SQLITE_T(id));
-    sqlite3_stmt *q = sqlite_select_query(s, &select, e);
+    buf_str(&select.sql, " AND m.id = ?1");
+    if (buf_ok(&select.sql))
+        buf_str(&s->read_one, select.sql.data);
+    sqlite_select_release(&select);
+    return buf_ok(&s->read_one) ? buf_cstr(&s->read_one) : "";
+}
+
+enum err_code sqlite_read_one(struct sqlite *s, const char *id, struct record_list *out,
+                              bool *found, bool *full, struct err *e)
+{
+    bool row = true;
+    const size_t before = out->len;
+    enum err_code code = ERR_OK;
+    sqlite3_stmt *q = sqlite_statement_query(s, one_sql(s), SQLITE_ARGS(SQLITE_T(id)), e);
+
+    *full = *found = false;
     if (q == NULL)
-        code = sqlite_code(e);
+        return sqlite_code(e);
     while (code == ERR_OK && row && !*full) {
         code = sqlite_statement_next(s, q, &row, e);
         if (code == ERR_OK && row)
@@ -104,7 +115,6 @@ enum err_code sqlite_read_one(struct sqlite *s, const char *id, struct record_li
     }
     *found = out->len > before;
     sqlite_statement_done(q);
-    sqlite_select_release(&select);
     return code;
 }
 

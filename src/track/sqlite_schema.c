@@ -234,6 +234,7 @@ enum err_code sqlite_schema_look(struct sqlite *s, struct err *e)
         return code;
     memset(&s->info, 0, sizeof s->info);
     s->info.cookie = -1;
+    buf_reset(&s->read_one);
     code = look_contract(s, e);
     if (code == ERR_OK)
         code = look_own(s, e);
