@@ -142,6 +142,11 @@ enum err_code wire_open(struct wire *w, const struct config *c, const struct wir
         log_level_parse(config_get(c, CONFIG_LOG_LEVEL), &lo.level);
         code = log_open(&w->log, &lo, e);
         w->engine.log = w->log;
+        /* a text log says its run only here: analyze counts no run twice that the audit tells of */
+        log_event(w->log, LOG_INFO, "run_begin",
+                  (struct log_field[]){{"id", LOG_TEXT, .text = w->run_id},
+                                       {"version", LOG_TEXT, .text = BLOBFERRY_VERSION},
+                                       {0}});
     }
     if (code == ERR_OK && n->audit)
         code = open_journal(w, c, n, e);
@@ -182,6 +187,11 @@ enum err_code wire_close(struct wire *w, int exit_code, const char *summary_json
 
     if (w->engine.journal != NULL)
         code = end_run(w, exit_code, summary_json, e);
+    log_event(w->log, LOG_INFO, "run_end",
+              (struct log_field[]){
+                  {"exit_code", LOG_INT, .integer = exit_code},
+                  {"duration_ms", LOG_INT, .integer = clock_wall_ms() - w->run.started_ms},
+                  {0}});
     if (code == ERR_OK)
         code = log_status(w->log, e);
     objstore_close(w->engine.store);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 const struct option_spec cmd_analyze_options[] = {
-    {"days", "N", "the last N days (7)", false},
+    {"days", "N", "the last N days (7; with --log-file: all)", false},
     {"log-file", "FILE", "only this log or audit trail", false},
     {NULL, NULL, NULL, false},
 };
@@ -30,6 +30,7 @@ static void print_json(struct json_out *w, const struct analyze_result *r)
         json_out_null(w, "success_rate_hundredths");
     json_out_integer(w, "runs", r->runs);
     json_out_integer(w, "runs_failed", r->runs_failed);
+    json_out_integer(w, "runs_unfinished", r->runs_unfinished);
     json_out_integer(w, "longest_run_ms", r->longest_run_ms);
     json_out_object(w, "upload_duration_ms");
     json_out_integer(w, "p50", r->p50_ms);
@@ -69,15 +70,17 @@ static void print_json(struct json_out *w, const struct analyze_result *r)
 
 static void print_rate(struct out *o, const struct analyze_result *r)
 {
-    int64_t rate = analyze_success_rate(r);
+    int64_t rate = analyze_success_rate(r), tenths;
 
     if (rate < 0) {
         out_line(o, "Success Rate: none (no operations)");
         return;
     }
-    out_line(o, "Success Rate: %lld.%lld%%", (long long)(rate / 100), (long long)(rate % 100 / 10));
-    out_line(o, "Failure Rate: %lld.%lld%%", (long long)((10000 - rate) / 100),
-             (long long)((10000 - rate) % 100 / 10));
+    /* cut, not rounded, and one is what the other leaves: a single failure shows in both */
+    tenths = rate / 10;
+    out_line(o, "Success Rate: %lld.%lld%%", (long long)(tenths / 10), (long long)(tenths % 10));
+    out_line(o, "Failure Rate: %lld.%lld%%", (long long)((1000 - tenths) / 10),
+             (long long)((1000 - tenths) % 10));
 }
 
 static void print_text(struct out *o, const struct analyze_result *r)
@@ -96,8 +99,9 @@ static void print_text(struct out *o, const struct analyze_result *r)
     }
     out_table_print(t);
     print_rate(o, r);
-    out_line(o, "Runs: %lld, %lld of them failed, the longest %s", (long long)r->runs,
-             (long long)r->runs_failed, out_duration(r->longest_run_ms).text);
+    out_line(o, "Runs: %lld, %lld failed, %lld without an end (at work, or killed), longest %s",
+             (long long)r->runs, (long long)r->runs_failed, (long long)r->runs_unfinished,
+             out_duration(r->longest_run_ms).text);
     if (r->durations > 0)
         out_line(o, "Upload time: p50 %s, p90 %s, p99 %s, max %s", out_duration(r->p50_ms).text,
                  out_duration(r->p90_ms).text, out_duration(r->p99_ms).text,
@@ -115,8 +119,14 @@ static void print_text(struct out *o, const struct analyze_result *r)
     }
     out_line(o, "%lld files, %lld lines (%lld damaged), %s to %s", (long long)r->files_read,
              (long long)r->lines, (long long)r->damaged_lines, r->first_time, r->last_time);
+}
+
+static void print_skipped(struct out *o, const struct analyze_result *r)
+{
     for (size_t i = 0; i < ANALYZE_SKIPPED && r->skipped[i][0] != '\0'; i++)
         out_note(o, "skipped %s", r->skipped[i]);
+    if (r->skipped_count > ANALYZE_SKIPPED)
+        out_note(o, "skipped %lld more", (long long)r->skipped_count - ANALYZE_SKIPPED);
 }
 
 int cmd_analyze(struct cli *cli)
@@ -126,7 +136,7 @@ int cmd_analyze(struct cli *cli)
                                       .log_file = args_value(&cli->args, "log-file"),
                                       .now_ms = clock_wall_ms()};
     struct wire_needs needs = {.command = "analyze"};
-    int64_t days = 7;
+    int64_t days = 0;
     enum err_code code = args_number(&cli->args, "days", 1, 36500, &days, &cli->err);
 
     options.days = (int)days;
@@ -142,6 +152,8 @@ int cmd_analyze(struct cli *cli)
         else
             print_text(&cli->out, result);
     }
+    if (result != NULL && !cli->out.json)
+        print_skipped(&cli->out, result);
     free(result);
     return cli_close(cli, code);
 }

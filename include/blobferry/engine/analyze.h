@@ -12,7 +12,7 @@ struct analyze_options {
     const char *dir;      /* log folder */
     const char *log_file; /* only this file (a log or an audit trail); NULL: the folder */
     int64_t now_ms;
-    int days; /* 0: 7; ignored with log_file */
+    int days; /* 0: 7, with log_file all */
 };
 
 enum analyze_kind { ANALYZE_UPLOAD, ANALYZE_VERIFY, ANALYZE_ROLLBACK, ANALYZE_KINDS };
@@ -44,18 +44,21 @@ struct analyze_result {
         int64_t succeeded, failed, bytes;
     } kind[ANALYZE_KINDS];
     int64_t runs, runs_failed, longest_run_ms;
+    int64_t runs_unfinished;                       /* begun, no end: at work, or killed */
     int64_t durations;                             /* uploads with a duration */
-    int64_t p50_ms, p90_ms, p99_ms, max_ms;        /* within 4 % */
+    int64_t p50_ms, p90_ms, p99_ms, max_ms;        /* within 3.2 % */
     struct analyze_class classes[ANALYZE_CLASSES]; /* most frequent first; empty name ends */
     struct analyze_slow slowest[ANALYZE_SLOWEST];  /* slowest first; duration 0 ends */
     int64_t errors, warnings;                      /* log lines of that level */
     bool alert[ANALYZE_ALERTS];
     int64_t files_read, lines, damaged_lines;
-    char skipped[ANALYZE_SKIPPED][256]; /* "name: why"; empty ends */
+    char skipped[ANALYZE_SKIPPED]
+                [256]; /* "name: why": files skipped, or read in part; empty ends */
     int64_t skipped_count;
     char first_time[32], last_time[32]; /* of what was counted */
 };
-/* ERR_NOTFOUND when there is nothing to read; ERR_FILE_* for a log_file that cannot be read, ERR_PARSE when it is not ours. */
+/* What the audit tells of is not counted once more from logs. ERR_NOTFOUND when there is no line to count (out says which files were
+ * skipped); ERR_FILE_* for a log_file or folder that cannot be read, ERR_PARSE for a log_file that is not ours. */
 enum err_code analyze_run(const struct analyze_options *o, struct analyze_result *out,
                           struct err *e);
 /* In hundredths of a percent over all operations; -1 without any. */
