@@ -1,0 +1,185 @@
+#include "blobferry/base/clock.h"
+#include "blobferry/base/str.h"
+#include "engine/migrate_job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_BYTES ((size_t)8 << 20)
+
+static struct migrate_page *page_new(struct migrate_job *j, struct err *e)
+{
+    struct migrate_page *p = j->spare;
+
+    if (p != NULL) {
+        j->spare = p->next;
+    } else {
+        p = calloc(1, sizeof *p);
+        if (p == NULL) {
+            err_set(e, ERR_NOMEM, "out of memory");
+            return NULL;
+        }
+        record_list_init(&p->list, PAGE_BYTES);
+    }
+    p->next = NULL;
+    p->started = p->open = 0;
+    return p;
+}
+
+static void page_recycle(struct migrate_job *j, struct migrate_page *p)
+{
+    record_list_reset(&p->list);
+    p->next = j->spare;
+    j->spare = p;
+}
+
+static struct journal_entry line_of(const struct record *r, const char *action)
+{
+    return (struct journal_entry){.action = action,
+                                  .file_id = r->file_id,
+                                  .record_id = r->id,
+                                  .batch_id = r->batch_id,
+                                  .filename = r->filename,
+                                  .target_key = r->target_key,
+                                  .source_path = r->source_path,
+                                  .has_size = r->file_size >= 0,
+                                  .size = r->file_size};
+}
+
+/* P6: what is about to be done to every row of the page, durable before anything is done to the first. */
+static enum err_code write_intents(struct migrate_job *j, const struct migrate_page *p,
+                                   struct err *e)
+{
+    struct journal *journal = j->g->journal;
+    struct tracker_head head;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < p->list.len; i++) {
+        const struct record *r = &p->list.items[i];
+        struct journal_entry entry;
+
+        if (r->taken_over) {
+            j->out->taken_over++;
+            entry = line_of(r, "lease_taken");
+            code = journal_add(journal, &entry, e);
+        }
+        entry = line_of(r, "upload_intent");
+        entry.to = state_file_name(FILE_PROCESSING);
+        if (code == ERR_OK)
+            code = journal_add(journal, &entry, e);
+    }
+    return code == ERR_OK ? journal_commit(journal, true, &head, e) : code;
+}
+
+static enum err_code claim(struct migrate_job *j, struct migrate_page *p, struct err *e)
+{
+    return tracker_claim(j->g->tracker,
+                         &(struct tracker_claim){
+                             .batch_ids = j->batches,
+                             .batch_count = j->batch_count,
+                             .owner = j->g->owner,
+                             .now_ms = clock_wall_ms(),
+                             .lease_ms = j->o.lease_ms,
+                             .limit = MIGRATE_PAGE,
+                             .retry_failed = j->first_round && j->o.retry_failed,
+                             .again = j->first_round && j->o.again,
+                             .dead_owners = (const char *const *)j->owners.dead,
+                             .dead_count = j->owners.dead_count,
+                             .after_id = j->after_id,
+                         },
+                         &p->list, e);
+}
+
+enum err_code migrate_claim_page(struct migrate_job *j, struct err *e)
+{
+    struct migrate_page *p = page_new(j, e), **end = &j->pages;
+    enum err_code code;
+
+    if (p == NULL)
+        return ERR_NOMEM;
+    code = claim(j, p, e);
+    if (code != ERR_OK || p->list.len == 0) {
+        j->exhausted = true;
+        page_recycle(j, p);
+        return code;
+    }
+    p->open = p->list.len;
+    j->claimed += (int64_t)p->list.len;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = p;
+    /* the next claim goes on behind this one: a failed row is not taken twice in a run */
+    free(j->after_id);
+    j->after_id = str_dup(p->list.items[p->list.len - 1].id);
+    if (j->after_id == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    return write_intents(j, p, e);
+}
+
+size_t migrate_claim_waiting(const struct migrate_job *j)
+{
+    size_t n = 0;
+
+    for (const struct migrate_page *p = j->pages; p != NULL; p = p->next)
+        n += p->list.len - p->started;
+    return n;
+}
+
+const struct record *migrate_claim_next(struct migrate_job *j, struct migrate_page **page)
+{
+    for (struct migrate_page *p = j->pages; p != NULL; p = p->next) {
+        if (p->started < p->list.len) {
+            *page = p;
+            return &p->list.items[p->started++];
+        }
+    }
+    return NULL;
+}
+
+void migrate_claim_tidy(struct migrate_job *j)
+{
+    struct migrate_page **at = &j->pages;
+
+    while (*at != NULL) {
+        struct migrate_page *p = *at;
+        if (p->open > 0) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        page_recycle(j, p);
+    }
+}
+
+enum err_code migrate_claim_release(struct migrate_job *j, struct err *e)
+{
+    struct migrate_page *page = NULL;
+    const struct record *r;
+    enum err_code code = ERR_OK;
+
+    while (code == ERR_OK && (r = migrate_claim_next(j, &page)) != NULL) {
+        struct outcome o = {.page = page, .r = r, .end = OUTCOME_RELEASED};
+        str_copy(o.detail, sizeof o.detail, "released: not begun");
+        code = results_add(&j->results, &o, e);
+    }
+    return code;
+}
+
+static void free_all(struct migrate_page *p)
+{
+    while (p != NULL) {
+        struct migrate_page *next = p->next;
+        record_list_release(&p->list);
+        free(p);
+        p = next;
+    }
+}
+
+void migrate_claim_free(struct migrate_job *j)
+{
+    free_all(j->pages);
+    free_all(j->spare);
+    j->pages = j->spare = NULL;
+    free(j->after_id);
+    j->after_id = NULL;
+}

@@ -1,0 +1,84 @@
+/* migrate_job: what the rooms of migrate share. migrate (orchestration, verdict), migrate_work (which batches have work),
+ * migrate_claim (pages of rows under a lease, their intents), migrate_loop (the event loop of one window of batches). */
+#ifndef BLOBFERRY_SRC_ENGINE_MIGRATE_JOB_H
+#define BLOBFERRY_SRC_ENGINE_MIGRATE_JOB_H
+
+#include "engine/recover.h"
+#include "engine/results.h"
+#include "engine/transfer.h"
+
+#define MIGRATE_PAGE   200 /* rows of one claim */
+#define MIGRATE_WINDOW 16  /* batches that are worked on, and locked, at once */
+
+/* Batches that have something to claim; ids are owned. */
+struct migrate_work {
+    char **ids;
+    size_t n;
+    int64_t files, bytes; /* still to do in them; bytes -1: not asked */
+    int64_t elsewhere;    /* rows that other workers hold */
+};
+
+struct migrate_job {
+    const struct engine *g;
+    struct migrate_options o; /* defaults filled in, no batch twice */
+    const char **named;       /* owned: o.batch_ids */
+    struct migrate_result *out;
+    struct source_root root;
+    struct transfer_lane lane;
+    struct results results;
+    struct recover_owners owners;
+    struct migrate_work work;
+
+    /* the window under way */
+    const char *const *batches;
+    size_t batch_count;
+    char *after_id; /* owned; NULL: claim from the first row */
+    bool exhausted; /* nothing more to claim in this window */
+    struct migrate_page *pages, *spare;
+    struct transfer *slots;
+    size_t *free_slots; /* numbers of those that are free */
+    size_t slot_count, busy;
+
+    bool first_round;   /* failed and rolled back rows are taken once in a run, if at all */
+    bool store_checked; /* ping and probe */
+    bool halted;        /* no more claims: a limit of failures, a signal, a fault */
+    bool limited;       /* … a limit of failures */
+    int64_t claimed;    /* rows in this round */
+    int64_t claimed_ever;
+    int64_t skipped_batches; /* with --all: locked by a rollback */
+    struct err skipped_why;
+    int64_t halted_ms, renew_ms, progress_ms; /* monotonic */
+    int64_t files_total, bytes_total;
+    int64_t wait_until_ms; /* for rows that others hold; 0: not waiting */
+    int64_t wait_rows;
+};
+
+/* ---- migrate_work.c */
+/* ERR_NOTFOUND when a batch that was named does not exist or has no files, or there is nothing at all. */
+enum err_code migrate_work_check(struct migrate_job *j, struct err *e);
+enum err_code migrate_work_find(struct migrate_job *j, struct err *e);
+void migrate_work_release(struct migrate_work *w);
+/* What is left in the selected batches. */
+enum err_code migrate_work_left(struct migrate_job *j, struct tracker_totals *out, struct err *e);
+
+/* ---- migrate_claim.c */
+/* The next page, its intents on record; an empty one sets exhausted. */
+enum err_code migrate_claim_page(struct migrate_job *j, struct err *e);
+size_t
+migrate_claim_waiting(const struct migrate_job *j); /* claimed rows that no slot has taken yet */
+/* The next row that waits, in order of claiming; NULL none. */
+const struct record *migrate_claim_next(struct migrate_job *j, struct migrate_page **page);
+void migrate_claim_tidy(struct migrate_job *j); /* pages that are done may be used again */
+/* Rows that no slot has taken: on record as released. */
+enum err_code migrate_claim_release(struct migrate_job *j, struct err *e);
+void migrate_claim_free(struct migrate_job *j);
+
+/* ---- migrate_loop.c */
+/* Everything claimable in j->batches. ERR_OK also when halted by a limit. */
+enum err_code migrate_loop_run(struct migrate_job *j, struct err *e);
+void migrate_loop_progress(struct migrate_job *j, bool force);
+
+/* ---- migrate_verdict.c */
+enum err_code migrate_verdict(struct migrate_job *j, struct err *e);
+
+#endif

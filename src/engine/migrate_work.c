@@ -1,0 +1,170 @@
+/* Which batches have something to claim? Answered by reading: a rerun with nothing to do writes nothing and asks the store nothing (P7). */
+#include "blobferry/base/str.h"
+#include "engine/migrate_job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void migrate_work_release(struct migrate_work *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        free(w->ids[i]);
+    free(w->ids);
+    memset(w, 0, sizeof *w);
+}
+
+/* ---- what was asked for ------------------------------------------------------------------------------------ */
+
+static enum err_code check_named(struct migrate_job *j, const char *batch_id, struct batch_list *l,
+                                 struct err *e)
+{
+    struct tracker_totals rows;
+    enum err_code code = tracker_batches(j->g->tracker, batch_id, 1, l, e);
+
+    if (code != ERR_OK)
+        return code;
+    if (l->len > 0 && state_counts_total(&l->items[0].counts) > 0)
+        return ERR_OK;
+    if (l->len > 0) {
+        err_set(e, ERR_NOTFOUND, "batch '%s' has no files", batch_id);
+        return err_hint(e, "add files with: blobferry plan");
+    }
+    code = tracker_totals(j->g->tracker, &(struct tracker_filter){.batch_id = batch_id}, &rows, e);
+    if (code != ERR_OK)
+        return code;
+    if (state_counts_total(&rows.counts) > 0) { /* orphans are reported, never guessed */
+        err_set(e, ERR_NOTFOUND,
+                "batch '%s' is not in migration_batches, though %lld files name it", batch_id,
+                (long long)state_counts_total(&rows.counts));
+        return err_hint(e, "insert its row into migration_batches first");
+    }
+    err_set(e, ERR_NOTFOUND, "batch '%s' not found", batch_id);
+    return err_hint(e, "see: blobferry status");
+}
+
+enum err_code migrate_work_check(struct migrate_job *j, struct err *e)
+{
+    struct batch_list list;
+    enum err_code code = ERR_OK;
+
+    record_batches_init(&list, 0);
+    for (size_t i = 0; code == ERR_OK && i < j->o.batch_count; i++)
+        code = check_named(j, j->o.batch_ids[i], &list, e);
+    if (code == ERR_OK && j->o.batch_count == 0 && !j->o.watch) {
+        code = tracker_batches(j->g->tracker, NULL, 1, &list, e);
+        if (code == ERR_OK && list.len == 0) {
+            err_set(e, ERR_NOTFOUND, "there is no batch to migrate");
+            code = err_hint(e, "make one with: blobferry plan");
+        }
+    }
+    record_batches_release(&list);
+    return code;
+}
+
+/* ---- what there is to do --------------------------------------------------------------------------------------- */
+
+static enum err_code add(struct migrate_work *w, const char *batch_id, struct err *e)
+{
+    char **more = realloc(w->ids, (w->n + 1) * sizeof *more);
+
+    if (more == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    w->ids = more;
+    w->ids[w->n] = str_dup(batch_id);
+    if (w->ids[w->n] == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    w->n++;
+    return ERR_OK;
+}
+
+/* Files of the batch that this round may take. */
+static enum err_code look_at(struct migrate_job *j, const struct batch *b, struct err *e)
+{
+    const int64_t *by = b->counts.by;
+    int64_t files = by[FILE_PENDING], elsewhere = 0;
+    bool left_behind = false;
+    enum err_code code = ERR_OK;
+
+    if (j->first_round && j->o.retry_failed)
+        files += by[FILE_FAILED];
+    if (j->first_round && j->o.again)
+        files += by[FILE_ROLLED_BACK];
+    if (by[FILE_PROCESSING] > 0)
+        code = recover_rows(&j->owners, j->g, b->batch_id, &left_behind, &elsewhere, e);
+    if (code != ERR_OK)
+        return code;
+    j->work.elsewhere += elsewhere;
+    files += by[FILE_PROCESSING] - elsewhere;
+    if (files == 0)
+        return ERR_OK;
+    j->work.files += files;
+    return add(&j->work, b->batch_id, e);
+}
+
+/* Bytes of what is to be done, for progress; with many batches that is not worth its queries. */
+static enum err_code count_bytes(struct migrate_job *j, struct err *e)
+{
+    struct tracker_filter f = {.statuses =
+                                   TRACKER_STATUS(FILE_PENDING) | TRACKER_STATUS(FILE_PROCESSING)};
+    enum err_code code = ERR_OK;
+
+    if (j->work.n > MIGRATE_WINDOW) {
+        j->work.bytes = -1;
+        return ERR_OK;
+    }
+    if (j->o.retry_failed)
+        f.statuses |= TRACKER_STATUS(FILE_FAILED);
+    if (j->o.again)
+        f.statuses |= TRACKER_STATUS(FILE_ROLLED_BACK);
+    for (size_t i = 0; code == ERR_OK && i < j->work.n; i++) {
+        struct tracker_totals t;
+
+        f.batch_id = j->work.ids[i];
+        code = tracker_totals(j->g->tracker, &f, &t, e);
+        j->work.bytes += code == ERR_OK ? t.bytes : 0;
+    }
+    return code;
+}
+
+enum err_code migrate_work_find(struct migrate_job *j, struct err *e)
+{
+    struct batch_list list;
+    size_t named = j->o.batch_count;
+    enum err_code code = recover_owners_find(&j->owners, j->g, e);
+
+    migrate_work_release(&j->work);
+    record_batches_init(&list, 0);
+    for (size_t i = 0; code == ERR_OK && i < named; i++) {
+        code = tracker_batches(j->g->tracker, j->o.batch_ids[i], 1, &list, e);
+        if (code == ERR_OK && list.len > 0)
+            code = look_at(j, &list.items[0], e);
+    }
+    if (code == ERR_OK && named == 0) {
+        code = tracker_batches(j->g->tracker, NULL, 0, &list, e);
+        for (size_t i = list.len; code == ERR_OK && i > 0; i--) /* oldest first */
+            code = look_at(j, &list.items[i - 1], e);
+    }
+    record_batches_release(&list);
+    if (code == ERR_OK && j->work.n > 0 && j->first_round)
+        code = count_bytes(j, e);
+    return code;
+}
+
+enum err_code migrate_work_left(struct migrate_job *j, struct tracker_totals *out, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    memset(out, 0, sizeof *out);
+    if (j->o.batch_count == 0)
+        return tracker_totals(j->g->tracker, NULL, out, e);
+    for (size_t i = 0; code == ERR_OK && i < j->o.batch_count; i++) {
+        struct tracker_filter f = {.batch_id = j->o.batch_ids[i]};
+        struct tracker_totals t;
+
+        code = tracker_totals(j->g->tracker, &f, &t, e);
+        for (size_t s = 0; code == ERR_OK && s < FILE_STATUS_COUNT; s++)
+            out->counts.by[s] += t.counts.by[s];
+        out->owed += code == ERR_OK ? t.owed : 0;
+    }
+    return code;
+}
