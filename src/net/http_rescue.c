@@ -77,8 +77,7 @@ void http_rescue_answer(struct http_transfer *t)
     struct buf *unread = &t->unread;
     const char *body;
 
-    if (in->header_bytes > 0 || !buf_ok(unread) || unread->len < 9 ||
-        memcmp(unread->data, "HTTP/1.", 7) != 0)
+    if (in->header_bytes > 0 || unread->len < 9 || memcmp(unread->data, "HTTP/1.", 7) != 0)
         return;
     body = take_headers(in, unread->data, unread->data + unread->len);
     if (body == NULL || in->bodiless || in->chunked || in->content_length < 0 ||
