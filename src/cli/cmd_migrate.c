@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define BATCHES_MAX 256
+#define BATCHES_MAX ARGS_VALUES_MAX /* as many as a command line can hold */
 
 const struct option_spec cmd_migrate_options[] = {
     {"batch-id", "ID", "migrate this batch (may be repeated)", true},

@@ -4,9 +4,11 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WATCH_EVERY_MS 2000
+#define PAGE           1000
 
 const struct option_spec cmd_status_options[] = {
     {"batch-id", "ID", "files of this batch", false},
@@ -118,9 +120,9 @@ static enum err_code show_batches(struct cli *cli, const struct view *v)
 static void file_line(struct out *o, struct out_table *t, const struct record *r)
 {
     struct out_text size = out_size(r->file_size);
-    const char *cells[] = {r->id,         r->status_text,
-                           size.text,     r->user_id,
-                           r->target_key, r->error_message != NULL ? r->error_message : ""};
+    const char *cells[] = {
+        r->id,      r->status_text, r->file_size >= 0 ? size.text : NULL,
+        r->user_id, r->target_key,  r->error_message != NULL ? r->error_message : ""};
 
     if (o->json) {
         json_out_object(&o->writer, NULL);
@@ -195,39 +197,64 @@ static void totals(struct cli *cli, const struct view *v, const struct tracker_t
         next_commands(o, v->filter.batch_id, t);
 }
 
+/* Up to v->limit rows, page by page; *shown counts them. */
+static enum err_code list_files(struct cli *cli, const struct view *v, struct out_table *t,
+                                int64_t *shown)
+{
+    struct record_list page;
+    char *after = NULL;
+    enum err_code code = ERR_OK;
+
+    record_list_init(&page, 0);
+    while (code == ERR_OK && *shown < v->limit) {
+        int64_t room = v->limit - *shown;
+
+        code = tracker_records(cli->wire.engine.tracker, &v->filter, after,
+                               (size_t)(room < PAGE ? room : PAGE), &page, &cli->err);
+        if (code != ERR_OK || page.len == 0)
+            break;
+        for (size_t i = 0; i < page.len; i++)
+            file_line(&cli->out, t, &page.items[i]);
+        *shown += (int64_t)page.len;
+        free(after);
+        after = str_dup(page.items[page.len - 1].id);
+        if (after == NULL)
+            code = err_set(&cli->err, ERR_NOMEM, "out of memory");
+    }
+    free(after);
+    record_list_release(&page);
+    return code;
+}
+
 static enum err_code show_files(struct cli *cli, const struct view *v)
 {
     static const struct out_column columns[] = {{"ID", false},  {"STATUS", false},
                                                 {"SIZE", true}, {"USER", false},
                                                 {"KEY", false}, {"ERROR", false}};
-    struct tracker *tracker = cli->wire.engine.tracker;
     struct tracker_totals sums = {0};
-    struct out_table *t = NULL;
-    struct record_list list;
-    enum err_code code = tracker_totals(tracker, &v->filter, &sums, &cli->err);
+    struct out_table *t;
+    int64_t shown = 0;
+    enum err_code code = tracker_totals(cli->wire.engine.tracker, &v->filter, &sums, &cli->err);
 
-    record_list_init(&list, 0);
     if (code == ERR_OK && state_counts_total(&sums.counts) == 0) {
         code = err_set(&cli->err, ERR_NOTFOUND, "No migration records found");
         err_hint(&cli->err, "see: blobferry status");
     }
-    if (code == ERR_OK)
-        code = tracker_records(tracker, &v->filter, NULL, (size_t)v->limit, &list, &cli->err);
-    if (code == ERR_OK) {
-        if (cli->out.json)
-            json_out_array(&cli->out.writer, "records");
-        t = out_table_new(&cli->out, columns, 6);
-        for (size_t i = 0; i < list.len; i++)
-            file_line(&cli->out, t, &list.items[i]);
-        if (cli->out.json)
-            json_out_end(&cli->out.writer);
-        out_table_print(t);
-        if (state_counts_total(&sums.counts) > (int64_t)list.len)
-            out_line(&cli->out, "the first %zu rows (see --limit)", list.len);
-        totals(cli, v, &sums);
-    }
-    record_list_release(&list);
-    return code;
+    if (code != ERR_OK)
+        return code;
+    if (cli->out.json)
+        json_out_array(&cli->out.writer, "records");
+    t = out_table_new(&cli->out, columns, 6);
+    code = list_files(cli, v, t, &shown);
+    if (cli->out.json)
+        json_out_end(&cli->out.writer);
+    out_table_print(t);
+    if (code != ERR_OK)
+        return code;
+    if (state_counts_total(&sums.counts) > shown)
+        out_line(&cli->out, "the first %lld rows (see --limit)", (long long)shown);
+    totals(cli, v, &sums);
+    return ERR_OK;
 }
 
 int cmd_status(struct cli *cli)

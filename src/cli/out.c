@@ -30,6 +30,14 @@ void out_release(struct out *o)
     buf_release(&o->document);
 }
 
+/* The first reason counts: later calls find the stream broken without one. */
+static void write_failed(struct out *o)
+{
+    if (!o->failed)
+        o->failed_errno = errno;
+    o->failed = true;
+}
+
 void out_line(struct out *o, const char *fmt, ...)
 {
     va_list ap;
@@ -38,7 +46,7 @@ void out_line(struct out *o, const char *fmt, ...)
         return;
     va_start(ap, fmt);
     if (vprintf(fmt, ap) < 0 || putchar('\n') == EOF)
-        o->failed = true;
+        write_failed(o);
     va_end(ap);
 }
 
@@ -122,18 +130,20 @@ void out_document_end(struct out *o, int exit_code, const struct err *e)
     }
     json_out_end(&o->writer);
     buf_char(&o->document, '\n');
+    errno = ENOMEM;
     if (!buf_ok(&o->document) ||
         fwrite(o->document.data, 1, o->document.len, stdout) != o->document.len)
-        o->failed = true;
+        write_failed(o);
 }
 
 bool out_finish(struct out *o)
 {
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout))
-        o->failed = true;
-    if (o->failed && errno != EPIPE) /* whoever closed the pipe has seen enough */
-        fprintf(stderr, "blobferry: cannot write to standard output: %s\n", strerror(errno));
+        write_failed(o);
+    if (o->failed && o->failed_errno != EPIPE) /* whoever closed the pipe has seen enough */
+        fprintf(stderr, "blobferry: cannot write to standard output: %s\n",
+                o->failed_errno != 0 ? strerror(o->failed_errno) : "an earlier write failed");
     return !o->failed;
 }
 

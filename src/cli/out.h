@@ -19,7 +19,8 @@ struct out {
     bool progress;             /* standard error is a terminal and not --quiet */
     struct buf document;       /* --json: written by out_document_end */
     struct json_out writer;
-    bool failed; /* standard output could not be written */
+    bool failed;      /* standard output could not be written */
+    int failed_errno; /* why */
 };
 
 void out_init(struct out *o, const struct config *c);
@@ -29,7 +30,7 @@ void out_release(struct out *o);
 void out_line(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A message to standard error; nothing under --quiet. */
 void out_note(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* "blobferry: message" and "hint: …" to standard error, always; ERR_NOTFOUND of records as it is. */
+/* "blobferry: message" and "hint: …" to standard error, always. */
 void out_error(struct out *o, const struct err *e);
 const char *out_paint(const struct out *o, enum out_color c); /* escape sequence, or "" */
 const char *out_reset(const struct out *o);

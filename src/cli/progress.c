@@ -41,7 +41,9 @@ static void draw(struct progress *p, const struct engine_event *ev, int64_t now)
 
     if (ev->files_total > ended && ended > 0)
         snprintf(eta, sizeof eta, ", ETA %s",
-                 out_duration(elapsed / ended * (ev->files_total - ended)).text);
+                 out_duration(
+                     (int64_t)((double)elapsed / (double)ended * (double)(ev->files_total - ended)))
+                     .text);
     n += (size_t)snprintf(line, sizeof line, "%s %lld", p->verb, (long long)ev->files_done);
     if (ev->files_total >= 0)
         n += (size_t)snprintf(line + n, sizeof line - n, " of %lld", (long long)ev->files_total);
@@ -97,4 +99,5 @@ void progress_end(struct progress *p)
     clear(p);
     if (p->failures_shown > SHOWN_MAX)
         out_note(p->out, "... and %lld more", (long long)(p->failures_shown - SHOWN_MAX));
+    p->failures_shown = 0; /* said once, however often it is called */
 }

@@ -16,7 +16,7 @@ struct progress {
 
 void progress_init(struct progress *p, struct out *o, const char *verb);
 /* An engine_event_fn with a struct progress * as user. Names failed and refused files on standard error (the first 20, then a
- * count at the end is the command's business). */
+ * count at the end). */
 void progress_event(void *user, const struct engine_event *ev);
 void progress_end(struct progress *p); /* leaves the terminal's line clean */
 
