@@ -51,7 +51,8 @@ static enum err_code dates(struct cli *cli, struct tracker_filter *f)
     }
     f->has_from = from != NULL;
     f->has_to = to != NULL;
-    f->to_ms += DAY_MS - 1; /* the whole of the last day */
+    if (to != NULL)
+        f->to_ms += DAY_MS - 1; /* the whole of the last day */
     if (f->has_from && f->has_to && f->from_ms > f->to_ms)
         return cli_usage(cli, "--start-date is after --end-date", "turn them round");
     return ERR_OK;
@@ -113,6 +114,9 @@ static enum err_code read_options(struct cli *cli, struct request *r)
     code = dates(cli, &o->scope);
     if (code == ERR_OK)
         code = args_number(a, "limit", 1, INT64_MAX / 2, &o->limit, &cli->err);
+    if (code == ERR_OK && o->plan_hash != NULL &&
+        (strlen(o->plan_hash) != 64 || strspn(o->plan_hash, "0123456789abcdef") != 64))
+        code = cli_usage(cli, "--yes-plan is no plan's hash", "64 hex digits, as the dry run says");
     return code == ERR_OK ? contradictions(cli, r) : code;
 }
 
@@ -125,6 +129,9 @@ static void preview_json(struct json_out *w, const struct request *r,
     json_out_integer(w, "bytes", p->bytes);
     json_out_integer(w, "with_object", p->with_object);
     json_out_integer(w, "deletes_owed", p->debts);
+    json_out_integer(w, "processing", p->processing);
+    json_out_integer(w, "unknown_status", p->unknown);
+    json_out_integer(w, "unparsable_dates", p->unparsable_dates);
     json_out_string(w, "plan", p->plan_hash);
     json_out_object(w, "refusals");
     for (int i = 1; i < ROLLBACK_REFUSALS; i++)
@@ -146,6 +153,20 @@ static void preview_json(struct json_out *w, const struct request *r,
     json_out_end(w);
 }
 
+/* What is in the scope and will yet not be touched. */
+static void left_alone(struct out *o, const struct rollback_preview *p)
+{
+    if (p->processing > 0)
+        out_line(o, "%s%lld rows are under way and left alone%s (blobferry migrate finishes them)",
+                 out_paint(o, OUT_YELLOW), (long long)p->processing, out_reset(o));
+    if (p->unknown > 0)
+        out_line(o, "%s%lld rows have a status that the contract does not know: left alone%s",
+                 out_paint(o, OUT_YELLOW), (long long)p->unknown, out_reset(o));
+    if (p->unparsable_dates > 0)
+        out_line(o, "%s%lld rows have a started_at that is no date: left out%s",
+                 out_paint(o, OUT_YELLOW), (long long)p->unparsable_dates, out_reset(o));
+}
+
 static void preview_text(struct cli *cli, const struct request *r, const struct rollback_preview *p)
 {
     static const struct out_column columns[] = {{"ID", false},   {"BATCH", false},
@@ -156,8 +177,12 @@ static void preview_text(struct cli *cli, const struct request *r, const struct 
     for (size_t i = 0; i < p->first.len; i++) {
         const struct record *f = &p->first.items[i];
         struct out_text size = out_size(f->file_size);
-        const char *cells[] = {f->id,          f->batch_id, f->user_id,
-                               f->status_text, size.text,   f->target_key};
+        const char *cells[] = {f->id,
+                               f->batch_id,
+                               f->user_id,
+                               f->status_text,
+                               f->file_size >= 0 ? size.text : NULL,
+                               f->target_key};
         out_table_row(t, out_status_color(f->status_text), cells, 6);
     }
     out_table_print(t);
@@ -177,12 +202,12 @@ static void preview_text(struct cli *cli, const struct request *r, const struct 
         out_line(&cli->out,
                  "%s--r2-only: rows and files.r2_key stay, and point at nothing afterwards%s",
                  out_paint(&cli->out, OUT_RED), out_reset(&cli->out));
+    left_alone(&cli->out, p);
     out_line(&cli->out, "plan %s", p->plan_hash);
     if (!r->confirm)
         out_line(&cli->out,
-                 "dry run: nothing was changed. To do it: add --confirm (and --yes-plan %.12s... "
-                 "to hold to this plan)",
-                 p->plan_hash);
+                 "dry run: nothing was changed. To do it: add --confirm (and --yes-plan with the "
+                 "plan's hash to hold to this plan)");
 }
 
 static void result_json(struct json_out *w, const struct rollback_result *r)
@@ -243,10 +268,13 @@ static enum err_code ask(struct cli *cli, const struct request *r, const struct 
 
     if (!r->confirm || r->force)
         return ERR_OK;
-    snprintf(wanted, sizeof wanted, "%lld\n", (long long)p->files);
-    fprintf(stderr, "type the number of files (%lld) to roll them back: ", (long long)p->files);
+    snprintf(wanted, sizeof wanted, "%lld", (long long)p->files);
+    fprintf(stderr, "type the number of files (%s) to roll them back: ", wanted);
     fflush(stderr);
-    if (fgets(line, sizeof line, stdin) == NULL || !str_eq(line, wanted)) {
+    if (fgets(line, sizeof line, stdin) == NULL)
+        line[0] = '\0';
+    line[strcspn(line, "\r\n")] = '\0';
+    if (!str_eq(line, wanted)) {
         err_set(&cli->err, ERR_CANCELLED, "not confirmed");
         return err_hint(&cli->err, "nothing was done");
     }
@@ -276,7 +304,8 @@ static enum err_code execute(struct cli *cli, struct request *r)
         progress_end(&cli->progress);
         if (cli->out.json)
             result_json(&cli->out.writer, &result);
-        else if (result.total_files > 0)
+        else if (result.total_files > 0 || result.debts_paid > 0 || result.refused > 0 ||
+                 result.backup.path[0] != '\0')
             result_text(&cli->out, &result);
     }
     rollback_preview_release(&preview);

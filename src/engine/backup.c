@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,8 +19,9 @@
 #define FLUSH_AT    ((size_t)64 << 10)
 #define ROW_MAX     ((size_t)128 << 20) /* one row's text; SQLite's own limit of ours is below it */
 #define NAMES_TRIED 100
+#define TABLES_MAX  8
 #define TAIL_FORMAT ",\"sha256\":\"%s\"}\n"
-#define TAIL_SIZE   (strlen(",\"sha256\":\"\"}\n") + 64)
+#define TAIL_SIZE   (sizeof TAIL_FORMAT - sizeof "%s" + 64)
 
 /* A backup on its way to the file: text is hashed as it leaves. */
 struct writer {
@@ -27,8 +29,13 @@ struct writer {
     struct buf text;
     struct json_out json;
     struct digest digest;
-    char table[64]; /* whose array is open; "" none */
+    struct {
+        char name[64];
+        int64_t rows;
+    } tables[TABLES_MAX];
+    size_t table_count;
     int64_t rows, bytes;
+    bool name_taken; /* by another backup, just before this one was finished */
 };
 
 static enum err_code flush(struct writer *w, size_t above, struct err *e)
@@ -36,7 +43,9 @@ static enum err_code flush(struct writer *w, size_t above, struct err *e)
     enum err_code code;
 
     if (!buf_ok(&w->text))
-        return err_set(e, ERR_LIMIT, "a row is too large for a backup");
+        return err_set(e, ERR_LIMIT,
+                       "a row cannot be put into a backup: it is too large, or memory "
+                       "is short");
     if (w->text.len <= above)
         return ERR_OK;
     digest_update(&w->digest, w->text.data, w->text.len);
@@ -44,6 +53,21 @@ static enum err_code flush(struct writer *w, size_t above, struct err *e)
     w->bytes += (int64_t)w->text.len;
     buf_reset(&w->text);
     return code;
+}
+
+static void put_blob(struct json_out *o, const struct tracker_value *v)
+{
+    size_t size = (v->len + 2) / 3 * 4 + 1;
+    char *text = malloc(size);
+
+    if (text == NULL || !text_base64(v->bytes, v->len, text, size)) {
+        o->b->failed = true;
+    } else {
+        json_out_object(o, v->column);
+        json_out_string(o, "blob", text);
+        json_out_end(o);
+    }
+    free(text);
 }
 
 static void put_value(struct json_out *o, const struct tracker_value *v)
@@ -66,23 +90,22 @@ static void put_value(struct json_out *o, const struct tracker_value *v)
     case TRACKER_TEXT:
         json_out_bytes(o, v->column, v->bytes, v->len);
         break;
-    case TRACKER_BLOB: {
-        struct buf b;
-        size_t room = v->len / 3 * 4 + 8;
-
-        buf_init(&b, room);
-        for (size_t i = 0; i < room; i++)
-            buf_char(&b, '\0');
-        json_out_object(o, v->column);
-        json_out_string(o, "blob",
-                        buf_ok(&b) && text_base64(v->bytes, v->len, b.data, b.len) ? b.data : NULL);
-        json_out_end(o);
-        if (!buf_ok(&b))
-            o->b->failed = true;
-        buf_release(&b);
+    case TRACKER_BLOB:
+        put_blob(o, v);
         break;
     }
-    }
+}
+
+/* Another table begins. */
+static enum err_code open_table(struct writer *w, const char *table, struct err *e)
+{
+    if (w->table_count == TABLES_MAX || strlen(table) >= sizeof w->tables[0].name)
+        return err_set(e, ERR_LIMIT, "too many tables for a backup");
+    if (w->table_count > 0)
+        json_out_end(&w->json);
+    json_out_array(&w->json, table);
+    str_copy(w->tables[w->table_count++].name, sizeof w->tables[0].name, table);
+    return ERR_OK;
 }
 
 static enum err_code on_row(void *user, const char *table, const struct tracker_value *values,
@@ -90,17 +113,16 @@ static enum err_code on_row(void *user, const char *table, const struct tracker_
 {
     struct writer *w = user;
 
-    if (!str_eq(table, w->table)) {
-        if (w->table[0] != '\0')
-            json_out_end(&w->json);
-        json_out_array(&w->json, table);
-        str_copy(w->table, sizeof w->table, table);
+    if (w->table_count == 0 || !str_eq(table, w->tables[w->table_count - 1].name)) {
+        if (open_table(w, table, e) != ERR_OK)
+            return ERR_LIMIT;
     }
     json_out_object(&w->json, NULL);
     for (size_t i = 0; i < n; i++)
         put_value(&w->json, &values[i]);
     json_out_end(&w->json);
     w->rows++;
+    w->tables[w->table_count - 1].rows++;
     return flush(w, FLUSH_AT, e);
 }
 
@@ -157,10 +179,13 @@ static enum err_code write_all(const struct engine *g, const struct tracker_filt
     code = tracker_dump(g->tracker, f, on_row, w, e);
     if (code != ERR_OK)
         return code;
-    if (w->table[0] != '\0')
+    if (w->table_count > 0)
         json_out_end(&w->json);
     json_out_end(&w->json);
-    json_out_integer(&w->json, "rows", w->rows);
+    json_out_object(&w->json, "counts");
+    for (size_t i = 0; i < w->table_count; i++)
+        json_out_integer(&w->json, w->tables[i].name, w->tables[i].rows);
+    json_out_end(&w->json);
     return flush(w, 0, e);
 }
 
@@ -177,15 +202,17 @@ static enum err_code seal(struct writer *w, struct backup_result *out, struct er
     code = fsio_atomic_write(&w->file, tail, strlen(tail), e);
     if (code == ERR_OK && !str_copy(out->path, sizeof out->path, w->file.path))
         code = err_set(e, ERR_CONFIG, "the backup folder's name is too long");
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
         code = fsio_atomic_commit(&w->file, FSIO_NEW, e);
+        w->name_taken = code == ERR_CONFLICT;
+    }
     out->rows = w->rows;
     out->bytes = w->bytes + (int64_t)strlen(tail);
     return code;
 }
 
-enum err_code backup_create(const struct engine *g, const struct tracker_filter *f,
-                            struct backup_result *out, struct err *e)
+static enum err_code create(const struct engine *g, const struct tracker_filter *f,
+                            struct backup_result *out, bool *name_taken, struct err *e)
 {
     struct writer w;
     enum err_code code;
@@ -201,20 +228,40 @@ enum err_code backup_create(const struct engine *g, const struct tracker_filter 
         code = write_all(g, f, &w, e);
     if (code == ERR_OK)
         code = seal(&w, out, e);
-    if (code == ERR_OK) /* what was written is what can be read back (P12) */
-        code = backup_check(out->path, out, e);
     fsio_atomic_abort(&w.file);
     digest_release(&w.digest);
     buf_release(&w.text);
+    *name_taken = w.name_taken;
+    if (code != ERR_OK)
+        memset(out, 0, sizeof *out);
+    return code;
+}
+
+enum err_code backup_create(const struct engine *g, const struct tracker_filter *f,
+                            struct backup_result *out, struct err *e)
+{
+    struct backup_result found;
+    enum err_code code = ERR_CONFLICT;
+    bool name_taken = true;
+
+    for (int i = 0; i < NAMES_TRIED && name_taken; i++)
+        code = create(g, f, out, &name_taken, e);
+    if (code == ERR_OK) { /* what was written is what can be read back (P12) */
+        memset(&found, 0, sizeof found);
+        code = backup_check(out->path, &found, e);
+        if (code == ERR_OK && (!str_eq(found.sha256, out->sha256) || found.bytes != out->bytes))
+            code = err_set(e, ERR_FILE, "'%s' is not what was written", out->path);
+    }
     return code != ERR_OK ? err_wrap(e, "backup") : ERR_OK;
 }
 
 /* ---- checking ----------------------------------------------------------------------------------- */
 
+static const char head[] = "{\"format\":\"blobferry-backup\",\"version\":1,";
+
 static enum err_code hash_front(int fd, int64_t length, const char *path,
                                 char hex[DIGEST_SHA256_HEX], struct err *e)
 {
-    static const char head[] = "{\"format\":\"blobferry-backup\",\"version\":1,";
     unsigned char sum[DIGEST_MAX];
     char piece[65536];
     struct digest d;
@@ -229,9 +276,6 @@ static enum err_code hash_front(int fd, int64_t length, const char *path,
             continue;
         if (n <= 0) {
             code = err_set_errno(e, ERR_FILE, n < 0 ? errno : EIO, "cannot read backup '%s'", path);
-        } else if (at == 0 &&
-                   ((size_t)n < sizeof head - 1 || memcmp(piece, head, sizeof head - 1) != 0)) {
-            code = err_set(e, ERR_PARSE, "'%s' is no backup of blobferry's", path);
         } else {
             digest_update(&d, piece, (size_t)n);
             at += n;
@@ -245,20 +289,43 @@ static enum err_code hash_front(int fd, int64_t length, const char *path,
     return code;
 }
 
+/* A file that begins like one of ours, and is long enough to end like one. */
+static enum err_code look_at(int fd, const char *path, int64_t *size, struct err *e)
+{
+    char front[sizeof head];
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return err_set_errno(e, ERR_FILE, errno, "cannot look at backup '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_FILE_TYPE, "'%s' is no regular file", path);
+    *size = st.st_size;
+    if (st.st_size < (off_t)(sizeof head - 1) ||
+        pread(fd, front, sizeof head - 1, 0) != (ssize_t)(sizeof head - 1) ||
+        memcmp(front, head, sizeof head - 1) != 0) {
+        err_set(e, ERR_PARSE, "'%s' is no backup of blobferry's", path);
+        return err_hint(e, "or of a newer version, or cut off at its very beginning");
+    }
+    if (st.st_size < (off_t)(sizeof head - 1 + TAIL_SIZE))
+        return err_set(e, ERR_CONFLICT, "backup '%s' is truncated", path);
+    return ERR_OK;
+}
+
 enum err_code backup_check(const char *path, struct backup_result *out, struct err *e)
 {
     char tail[128] = "", wanted[128], hex[DIGEST_SHA256_HEX];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    enum err_code code = ERR_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int64_t size = 0, front;
+    enum err_code code;
 
     if (fd < 0)
         return err_set_errno(e, ERR_FILE, errno, "cannot open backup '%s'", path);
-    if (fstat(fd, &st) != 0 || st.st_size < (off_t)TAIL_SIZE ||
-        pread(fd, tail, TAIL_SIZE, st.st_size - (off_t)TAIL_SIZE) != (ssize_t)TAIL_SIZE)
-        code = err_set(e, ERR_PARSE, "backup '%s' is truncated", path);
+    code = look_at(fd, path, &size, e);
+    front = size - (int64_t)TAIL_SIZE;
     if (code == ERR_OK)
-        code = hash_front(fd, st.st_size - (off_t)TAIL_SIZE, path, hex, e);
+        code = hash_front(fd, front, path, hex, e);
+    if (code == ERR_OK && pread(fd, tail, TAIL_SIZE, front) != (ssize_t)TAIL_SIZE)
+        code = err_set(e, ERR_FILE, "cannot read backup '%s'", path);
     if (code == ERR_OK) {
         snprintf(wanted, sizeof wanted, TAIL_FORMAT, hex);
         if (!str_eq(tail, wanted))
@@ -268,7 +335,7 @@ enum err_code backup_check(const char *path, struct backup_result *out, struct e
     if (code != ERR_OK)
         return code;
     str_copy(out->sha256, sizeof out->sha256, hex);
-    out->bytes = (int64_t)st.st_size;
+    out->bytes = size;
     if (out->path != path)
         str_copy(out->path, sizeof out->path, path);
     return ERR_OK;

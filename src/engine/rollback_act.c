@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* May the row go back although its object stays? */
-static bool row_goes(const struct rollback_item *it)
+bool rollback_act_row_goes(const struct rollback_item *it)
 {
     return it->refusal == ROLLBACK_OK || it->refusal == ROLLBACK_PRE_EXISTED ||
            it->refusal == ROLLBACK_SHARED;
@@ -23,10 +22,64 @@ static struct journal_entry entry_of(const struct rollback_item *it, const char 
                                   .filename = r->filename,
                                   .target_key = r->target_key,
                                   .etag = r->etag,
+                                  .version_id = r->version_id,
                                   .sha256 = r->migrated_checksum,
                                   .from = r->status_text,
                                   .has_size = r->file_size >= 0,
                                   .size = r->file_size};
+}
+
+/* ---- uploads ------------------------------------------------------------------------------------- */
+
+/* Multipart uploads that a row left behind go before the row does, for nobody would look for them afterwards (P11). */
+static enum err_code abort_uploads(struct rollback_job *j, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
+        struct rollback_item *it = &j->items[i];
+        const struct record *r = it->record;
+        struct objstore_result result;
+        struct journal_entry entry;
+
+        if (r->upload_id == NULL || !rollback_act_row_goes(it) || j->paying_debts)
+            continue;
+        if (j->g->store == NULL || j->o->database_only) {
+            it->refusal = ROLLBACK_UNPROVEN;
+            it->remove = false;
+            err_set(&it->why, ERR_REFUSED, "an upload of the row is still to be aborted");
+            err_hint(&it->why, "roll it back without --database-only");
+            continue;
+        }
+        entry = entry_of(it, "upload_abort");
+        entry.detail = r->upload_id;
+        code = journal_add(j->g->journal, &entry, e);
+        if (code == ERR_OK)
+            code = objstore_abort_wait(j->g->store, r->target_key, r->upload_id, &result, e);
+        if (code == ERR_OK && result.outcome != OBJSTORE_DONE &&
+            result.outcome != OBJSTORE_ABSENT) {
+            it->refusal = ROLLBACK_UNPROVEN;
+            it->remove = false;
+            it->why = result.err;
+            err_wrap(&it->why, "an upload of the row could not be aborted");
+        }
+    }
+    return code;
+}
+
+/* ---- intents ------------------------------------------------------------------------------------- */
+
+static const char *intention(const struct rollback_job *j, const struct rollback_item *it)
+{
+    if (it->remove && it->unsourced)
+        return "delete object; its original is missing, as --allow-missing-source allows";
+    if (it->remove && j->o->trust_unmarked && it->info.record_id[0] == '\0')
+        return "delete object; it carries no metadata of ours, as --trust-unmarked allows";
+    if (it->remove)
+        return "delete object";
+    if (it->refusal != ROLLBACK_OK)
+        return it->why.message;
+    return it->absent ? "no object to delete" : "keep object";
 }
 
 /* P6: what is about to be done to each file, durable before anything is. */
@@ -38,19 +91,53 @@ static enum err_code write_intents(struct rollback_job *j, struct tracker_head *
         const struct rollback_item *it = &j->items[i];
         struct journal_entry entry;
 
-        if (!row_goes(it)) {
+        if (!rollback_act_row_goes(it)) {
             entry = entry_of(it, "rollback_refused");
             entry.error = it->why.message;
             entry.error_class = rollback_refusal_name(it->refusal);
         } else {
             entry = entry_of(it, j->paying_debts ? "delete_intent" : "rollback_intent");
-            entry.detail = it->remove                   ? "delete object"
-                           : it->refusal == ROLLBACK_OK ? "no object to delete"
-                                                        : it->why.message;
+            entry.detail = intention(j, it);
         }
         code = journal_add(j->g->journal, &entry, e);
     }
     return code == ERR_OK ? journal_commit(j->g->journal, true, head, e) : code;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------ */
+
+static struct tracker_move move_of(const struct rollback_item *it)
+{
+    const struct record *r = it->record;
+
+    return (struct tracker_move){
+        .id = r->id,
+        .batch_id = r->batch_id,
+        .from = r->status,
+        .to = FILE_ROLLED_BACK,
+        .now_ms = clock_wall_ms(),
+        .pointer = r->file_row ? TRACKER_POINTER_RESTORE : TRACKER_POINTER_KEEP,
+        .file_id = r->file_id,
+        .target_key = r->target_key,
+        .size = -1,
+        .delete_owed = it->remove,
+    };
+}
+
+/* The tracker has the last word: its guards ran inside the transaction. */
+static void take_verdict(struct rollback_item *it, enum tracker_applied applied)
+{
+    it->moved = applied == TRACKER_APPLIED;
+    if (it->moved)
+        return;
+    it->remove = false;
+    if (applied == TRACKER_LOST) {
+        it->lost = true;
+        err_set(&it->why, ERR_CONFLICT, "the row has been changed by somebody else meanwhile");
+        return;
+    }
+    it->refusal = ROLLBACK_POINTER_CHANGED;
+    err_set(&it->why, ERR_CONFLICT, "the application has changed files.r2_key since");
 }
 
 /* Pointer first: rows go back, with the delete owed, in one transaction (P3). */
@@ -63,210 +150,55 @@ static enum err_code move_rows(struct rollback_job *j, const struct tracker_head
         moves != NULL && of != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 
     for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
-        const struct rollback_item *it = &j->items[i];
-        const struct record *r = it->record;
-        bool pointed =
-            r->file_row && r->file_r2_key != NULL && str_eq(r->file_r2_key, r->target_key);
-
-        if (!row_goes(it))
+        if (!rollback_act_row_goes(&j->items[i]))
             continue;
         of[n] = i;
-        moves[n++] = (struct tracker_move){
-            .id = r->id,
-            .batch_id = r->batch_id,
-            .from = r->status,
-            .to = FILE_ROLLED_BACK,
-            .now_ms = clock_wall_ms(),
-            .pointer = pointed ? TRACKER_POINTER_RESTORE : TRACKER_POINTER_KEEP,
-            .file_id = r->file_id,
-            .target_key = r->target_key,
-            .size = -1,
-            .delete_owed = it->remove,
-        };
+        moves[n++] = move_of(&j->items[i]);
     }
     if (code == ERR_OK && n > 0)
+        code = engine_run_record(j->g, e);
+    if (code == ERR_OK && n > 0)
         code = tracker_apply(j->g->tracker, moves, n, head, e);
-    for (size_t k = 0; code == ERR_OK && k < n; k++) {
-        struct rollback_item *it = &j->items[of[k]];
-
-        it->moved = moves[k].applied == TRACKER_APPLIED;
-        if (it->moved)
-            continue;
-        it->remove = false;
-        it->refusal = ROLLBACK_POINTER_CHANGED;
-        err_set(&it->why, ERR_CONFLICT,
-                moves[k].applied == TRACKER_LOST
-                    ? "the row has been changed by somebody else meanwhile"
-                    : "the application has changed files.r2_key since");
-    }
+    for (size_t k = 0; code == ERR_OK && k < n; k++)
+        take_verdict(&j->items[of[k]], moves[k].applied);
     free(moves);
     free(of);
     return code;
 }
 
-/* ---- objects ------------------------------------------------------------------------------------ */
+/* ---- outcomes -------------------------------------------------------------------------------------- */
 
-static void settle(struct rollback_item *it, enum objstore_outcome outcome, bool locked,
-                   const char *message)
+/* Has all that could be done to the file been done? */
+static bool success(const struct rollback_job *j, const struct rollback_item *it)
 {
-    it->outcome = outcome;
-    if (outcome == OBJSTORE_DONE || outcome == OBJSTORE_ABSENT) {
-        it->removed = it->done = true;
-        return;
-    }
-    if (outcome ==
-        OBJSTORE_PRECONDITION) { /* replaced since it was looked at: ours is gone, theirs stays */
-        it->done = true;
-        it->refusal = ROLLBACK_NOT_OURS;
-        err_set(&it->why, ERR_CONFLICT, "the object was replaced by somebody else meanwhile");
-        return;
-    }
-    if (locked)
-        it->refusal = ROLLBACK_LOCKED;
-    err_set(&it->why, ERR_STORE, "the object could not be deleted: %s", message);
+    if (it->lost || !it->done)
+        return false;
+    return rollback_act_row_goes(it) || it->moved ||
+           (j->paying_debts && it->refusal == ROLLBACK_NOT_OURS);
 }
-
-struct removal {
-    struct rollback_job *job;
-    struct rollback_item *item;
-    struct rollback_item **many;
-};
-
-static void on_removed(void *user, const struct objstore_result *r)
-{
-    struct removal *m = user;
-
-    settle(m->item, r->outcome, r->locked, r->err.message);
-    m->job->in_flight--;
-}
-
-static void on_removed_many(void *user, const struct objstore_result *whole,
-                            const struct objstore_bulk_result *each, size_t n)
-{
-    struct removal *m = user;
-
-    for (size_t i = 0; i < n; i++) {
-        if (each != NULL)
-            settle(m->many[i], each[i].outcome, each[i].locked, each[i].message);
-        else
-            settle(m->many[i], whole->outcome, false, whole->err.message);
-    }
-    m->job->in_flight--;
-}
-
-/* Bulk, unless single deletes can be made conditional and bulk ones cannot: the condition closes the gap between look and
- * delete. */
-static bool use_bulk(const struct rollback_job *j)
-{
-    unsigned f = objstore_features(j->g->store);
-
-    return (f & OBJSTORE_BULK_DELETE) != 0 &&
-           ((f & OBJSTORE_BULK_DELETE_ETAG) != 0 || (f & OBJSTORE_DELETE_IF_MATCH) == 0);
-}
-
-/* Runs the loop until nothing is under way; after a fault of the loop everything is cancelled, for nobody may call back
- * into memory that is gone. */
-static enum err_code finish_in_flight(struct rollback_job *j, enum err_code code, struct err *e)
-{
-    while (code == ERR_OK && j->in_flight > 0)
-        code = objstore_run(j->g->store, 200, e);
-    if (code != ERR_OK && j->in_flight > 0) {
-        objstore_cancel_all(j->g->store);
-        while (j->in_flight > 0 && objstore_run(j->g->store, 200, NULL) == ERR_OK) {
-        }
-    }
-    return code;
-}
-
-static enum err_code remove_bulk(struct rollback_job *j, struct rollback_item **items, size_t n,
-                                 struct err *e)
-{
-    struct objstore_bulk_item *keys = calloc(n, sizeof *keys);
-    struct removal m = {j, NULL, items};
-    enum err_code code = keys != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
-
-    for (size_t i = 0; code == ERR_OK && i < n; i++)
-        keys[i] = (struct objstore_bulk_item){items[i]->record->target_key, items[i]->info.etag};
-    if (code == ERR_OK)
-        code = objstore_remove_many(j->g->store, keys, n, on_removed_many, &m, e);
-    j->in_flight += code == ERR_OK;
-    code = finish_in_flight(j, code, e);
-    free(keys);
-    return code;
-}
-
-static enum err_code remove_single(struct rollback_job *j, struct rollback_item **items, size_t n,
-                                   struct err *e)
-{
-    bool conditional = (objstore_features(j->g->store) & OBJSTORE_DELETE_IF_MATCH) != 0;
-    size_t limit = j->o->concurrency > 0 ? (size_t)j->o->concurrency : 16;
-    struct removal *m = calloc(n, sizeof *m);
-    enum err_code code = m != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
-
-    for (size_t i = 0; code == ERR_OK && i < n; i++) {
-        m[i] = (struct removal){j, items[i], NULL};
-        code = objstore_remove(j->g->store, items[i]->record->target_key,
-                               conditional ? items[i]->info.etag : NULL, on_removed, &m[i], e);
-        j->in_flight += code == ERR_OK;
-        while (code == ERR_OK && j->in_flight >= limit)
-            code = objstore_run(j->g->store, 200, e);
-    }
-    code = finish_in_flight(j, code, e);
-    free(m);
-    return code;
-}
-
-static enum err_code remove_objects(struct rollback_job *j, struct err *e)
-{
-    struct rollback_item **items = calloc(j->n + 1, sizeof(struct rollback_item *));
-    size_t n = 0;
-    enum err_code code = items != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
-
-    for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
-        struct rollback_item *it = &j->items[i];
-
-        if (!it->remove)
-            it->done = it->moved || row_goes(it) || it->refusal == ROLLBACK_NOT_OURS;
-        else
-            items[n++] = it;
-    }
-    j->in_flight = 0;
-    if (code == ERR_OK && n > 0)
-        code = use_bulk(j) ? remove_bulk(j, items, n, e) : remove_single(j, items, n, e);
-    free(items);
-    return code;
-}
-
-/* Multipart uploads that a failed row left behind (P11). */
-static void abort_uploads(struct rollback_job *j)
-{
-    for (size_t i = 0; i < j->n; i++) {
-        const struct record *r = j->items[i].record;
-        struct objstore_result result;
-
-        if (r->upload_id != NULL && j->items[i].moved && j->g->store != NULL)
-            objstore_abort_wait(j->g->store, r->target_key, r->upload_id, &result, NULL);
-    }
-}
-
-/* ---- outcome -------------------------------------------------------------------------------------- */
 
 static void count(struct rollback_job *j, const struct rollback_item *it)
 {
     struct rollback_result *out = j->out;
+    const char *version =
+        it->info.version_id[0] != '\0' ? it->info.version_id : it->record->version_id;
+    bool versioned = !str_empty(version) && !str_eq(version, "null");
 
     if (!j->paying_debts)
         out->total_files++;
     out->database_rollbacks += it->moved;
     if (it->removed) {
         out->r2_deletions++;
-        out->bytes_freed += it->info.size > 0 ? it->info.size : 0;
+        /* a bucket with versions keeps the bytes behind a delete marker (D15) */
+        out->bytes_freed += it->info.size > 0 && !versioned ? it->info.size : 0;
     }
     out->already_absent += it->absent;
     out->debts_paid += j->paying_debts && it->done;
-    if (it->refusal == ROLLBACK_PRE_EXISTED || it->refusal == ROLLBACK_SHARED ||
-        (j->paying_debts && it->refusal == ROLLBACK_NOT_OURS)) /* ours is gone: nothing is owed */
-        out->kept_objects++;
+    if (it->lost)
+        out->skipped++;
+    else if (it->refusal == ROLLBACK_PRE_EXISTED || it->refusal == ROLLBACK_SHARED ||
+             (it->refusal == ROLLBACK_NOT_OURS && (it->moved || j->paying_debts)))
+        out->kept_objects++; /* ours is gone or was never there: nothing is owed */
     else if (it->refusal != ROLLBACK_OK) {
         out->refused++;
         out->refused_by[it->refusal]++;
@@ -274,6 +206,18 @@ static void count(struct rollback_job *j, const struct rollback_item *it)
         out->failures++;
 }
 
+static const char *result_of(const struct rollback_item *it)
+{
+    if (it->removed)
+        return "object deleted";
+    if (it->absent)
+        return "object was absent";
+    return it->remove && it->done ? "object was replaced by somebody else: kept"
+           : it->remove           ? "object could not be deleted: the deletion is owed"
+                                  : "object kept";
+}
+
+/* Every intent gets its outcome, also that of a row which was found changed. */
 static enum err_code write_outcomes(struct rollback_job *j, struct tracker_head *head,
                                     struct err *e)
 {
@@ -281,22 +225,18 @@ static enum err_code write_outcomes(struct rollback_job *j, struct tracker_head 
 
     for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
         const struct rollback_item *it = &j->items[i];
-        bool bad = it->why.code != ERR_OK && !(it->removed || (it->done && row_goes(it)));
         struct journal_entry entry =
             entry_of(it, j->paying_debts ? "debt_outcome" : "rollback_outcome");
+        bool good = success(j, it);
 
-        count(j, it);
-        if (!it->moved && !j->paying_debts && !j->o->r2_only)
+        if (!it->moved && !it->lost && !it->done && !it->remove)
             continue; /* its refusal is on record */
         entry.to = it->moved ? state_file_name(FILE_ROLLED_BACK) : NULL;
-        entry.detail = it->removed  ? "object deleted"
-                       : it->absent ? "object was absent"
-                       : it->remove ? "object could not be deleted"
-                                    : "object kept";
+        entry.detail = result_of(it);
         entry.has_success = true;
-        entry.success = !bad;
-        entry.error = bad ? it->why.message : NULL;
-        entry.error_class = bad ? err_code_name(it->why.code) : NULL;
+        entry.success = good;
+        entry.error = good ? NULL : it->why.message;
+        entry.error_class = good ? NULL : err_code_name(it->why.code);
         code = journal_add(j->g->journal, &entry, e);
     }
     return code == ERR_OK ? journal_commit(j->g->journal, true, head, e) : code;
@@ -314,24 +254,55 @@ static enum err_code clear_debts(struct rollback_job *j, const struct tracker_he
         if (it->done && (j->paying_debts || (it->moved && it->remove)))
             ids[n++] = it->record->id;
     }
-    if (code == ERR_OK)
-        code = n > 0 ? tracker_debts_paid(j->g->tracker, ids, n, head, e)
-                     : tracker_set_head(j->g->tracker, head, e);
+    if (code == ERR_OK && n > 0)
+        code = engine_run_record(j->g, e);
+    if (code == ERR_OK && n > 0) /* a page that changed nothing changes no row (P7) */
+        code = tracker_debts_paid(j->g->tracker, ids, n, head, e);
     free(ids);
     return code;
+}
+
+static void write_log(const struct rollback_job *j, const struct rollback_item *it)
+{
+    const struct record *r = it->record;
+    bool good = success(j, it);
+    struct log_field fields[] = {
+        {"record", LOG_TEXT, .text = r->id},
+        {"batch", LOG_TEXT, .text = r->batch_id},
+        {"key", LOG_TEXT, .text = r->target_key},
+        {"bytes", LOG_INT, .integer = it->removed && it->info.size > 0 ? it->info.size : 0},
+        {"result", LOG_TEXT, .text = result_of(it)},
+        {good ? NULL : "error_class", LOG_TEXT,
+         .text = it->refusal != ROLLBACK_OK ? rollback_refusal_name(it->refusal)
+                                            : err_code_name(it->why.code)},
+        {"error", LOG_TEXT, .text = it->why.message},
+        {NULL, LOG_TEXT, .text = NULL},
+    };
+
+    log_event(j->g->log, good ? LOG_INFO : LOG_WARN, good ? "file_rolled_back" : "file_refused",
+              fields);
 }
 
 enum err_code rollback_act_page(struct rollback_job *j, struct err *e)
 {
     struct tracker_head head;
-    enum err_code code = write_intents(j, &head, e), removal = ERR_OK;
+    enum err_code code = abort_uploads(j, e), removal;
 
+    if (code == ERR_OK)
+        code = write_intents(j, &head, e);
     if (code == ERR_OK && !j->paying_debts && !j->o->r2_only)
         code = move_rows(j, &head, e);
+    for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
+        if (j->items[i].remove) /* with --r2-only no row has been written before */
+            code = engine_run_record(j->g, e);
+    }
     if (code != ERR_OK)
         return code;
-    abort_uploads(j);
-    removal = remove_objects(j, e);
+    removal = rollback_store_remove(j, e);
+    for (size_t i = 0; i < j->n; i++) {
+        count(j, &j->items[i]);
+        write_log(j, &j->items[i]);
+    }
     /* what has been done is told even if the store's loop broke: the rest stays owed */
     code = write_outcomes(j, &head, removal == ERR_OK ? e : NULL);
     if (code == ERR_OK)

@@ -23,7 +23,8 @@ static bool is_candidate(const struct rollback_item *it)
     const struct record *r = it->record;
 
     return it->refusal == ROLLBACK_OK && !str_empty(r->etag) && r->object_owner != NULL &&
-           !r->pre_existed && r->file_size >= 0 && !str_empty(r->target_key);
+           r->migrated_checksum != NULL && !r->pre_existed && r->file_size >= 0 &&
+           !str_empty(r->target_key);
 }
 
 static int by_key(const void *a, const void *b)
@@ -131,13 +132,10 @@ static enum err_code walk(struct listing *l, struct err *e)
         code = objstore_list(l->job->g->store, &list, on_page, l, e);
         l->waiting = code == ERR_OK;
         while (code == ERR_OK && l->waiting)
-            code = objstore_run(l->job->g->store, 200, e);
+            code = rollback_store_turn(l->job, e);
     }
-    if (l->waiting) { /* the loop broke: nobody may call back into this frame */
+    if (l->waiting) /* the loop broke: nobody may call back into this frame */
         objstore_cancel_all(l->job->g->store);
-        while (l->waiting && objstore_run(l->job->g->store, 200, NULL) == ERR_OK) {
-        }
-    }
     return code;
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLICE ((uint64_t)32 << 20) /* bytes hashed between two looks at the lock and at signals */
+
 static void refuse(struct rollback_item *it, enum rollback_refusal why, enum err_code code,
                    const char *message)
 {
@@ -11,6 +13,55 @@ static void refuse(struct rollback_item *it, enum rollback_refusal why, enum err
     it->remove = false;
     err_set(&it->why, code, "%s", message);
 }
+
+static bool uses_store(const struct rollback_job *j)
+{
+    return j->g->store != NULL && !j->o->database_only;
+}
+
+/* ---- the row ------------------------------------------------------------------------------------- */
+
+/* NULL and '' both mean: no pointer. */
+static bool same_pointer(const char *a, const char *b)
+{
+    return str_eq(a != NULL ? a : "", b != NULL ? b : "");
+}
+
+/* The application's pointer must be the one that was set, or back at what it was before; else the row is the application's
+ * business now. A pointer at the key that it has set itself keeps the object. */
+static void check_pointer(struct rollback_item *it)
+{
+    const struct record *r = it->record;
+    bool at_target = str_eq(r->file_r2_key, r->target_key);
+
+    if (!r->file_row)
+        return;
+    if (r->pointer_set && !at_target && !same_pointer(r->file_r2_key, r->prior_r2_key))
+        refuse(it, ROLLBACK_POINTER_CHANGED, ERR_CONFLICT,
+               "the application has changed files.r2_key since");
+    else if (!r->pointer_set && at_target && r->attempts > 0)
+        refuse(it, ROLLBACK_SHARED, ERR_REFUSED, "the application itself points at the object");
+}
+
+static void check_row(const struct rollback_job *j, struct rollback_item *it)
+{
+    const struct record *r = it->record;
+
+    if (r->defect != NULL) {
+        refuse(it, ROLLBACK_UNPROVEN, ERR_DB, r->defect);
+    } else if (str_empty(r->target_key)) {
+        refuse(it, ROLLBACK_UNPROVEN, ERR_DB, "the row names no object key");
+    } else if (uses_store(j) && !str_starts(r->target_key, objstore_prefix(j->g->store))) {
+        /* docs/decisions/0001: the prefix is a fence */
+        it->refusal = ROLLBACK_UNPROVEN;
+        err_set(&it->why, ERR_REFUSED, "the key does not begin with the target's prefix '%s'",
+                objstore_prefix(j->g->store));
+    } else if (!j->paying_debts) {
+        check_pointer(it);
+    }
+}
+
+/* ---- the object ------------------------------------------------------------------------------------ */
 
 struct look {
     struct rollback_job *job;
@@ -23,7 +74,8 @@ static void on_stat(void *user, const struct objstore_result *r)
 
     look->item->outcome = r->outcome;
     look->item->info = r->info;
-    look->item->why = r->err;
+    if (r->outcome != OBJSTORE_DONE && r->outcome != OBJSTORE_ABSENT)
+        look->item->why = r->err;
     if (r->outcome == OBJSTORE_DENIED && look->job->store_fault.code == ERR_OK)
         look->job->store_fault = r->err;
     look->job->in_flight--;
@@ -32,7 +84,7 @@ static void on_stat(void *user, const struct objstore_result *r)
 /* Rows whose object matters are looked at, many at once. */
 static bool wants_look(const struct rollback_job *j, const struct rollback_item *it)
 {
-    return it->refusal == ROLLBACK_OK && !j->o->database_only && j->g->store != NULL;
+    return it->refusal == ROLLBACK_OK && uses_store(j);
 }
 
 /* Submit further looks while there is room. */
@@ -61,21 +113,46 @@ static enum err_code look_at_objects(struct rollback_job *j, struct err *e)
     enum err_code code = looks != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 
     j->in_flight = 0;
-    while (code == ERR_OK && (next < j->n || j->in_flight > 0)) {
+    while (code == ERR_OK && (next < j->n || j->in_flight > 0) && j->store_fault.code == ERR_OK) {
         code = submit_looks(j, looks, &next, e);
         if (code == ERR_OK && j->in_flight > 0)
-            code = objstore_run(j->g->store, 200, e);
-        if (code == ERR_OK && engine_stopping(j->g))
+            code = rollback_store_turn(j, e);
+        if (code == ERR_OK && engine_stopping(j->g)) /* nothing has been done yet */
             code = err_set(e, ERR_CANCELLED, "stopped by a signal");
     }
-    if (code != ERR_OK && j->in_flight > 0)
-        objstore_cancel_all(j->g->store);
-    while (j->in_flight > 0 && objstore_active(j->g->store) > 0) {
-        if (objstore_run(j->g->store, 200, NULL) != ERR_OK)
-            break;
-    }
+    code = rollback_store_finish(j, code, e);
     free(looks);
+    if (code == ERR_OK && j->store_fault.code != ERR_OK) {
+        /* refused by the store as a whole: nothing has been changed */
+        if (e != NULL)
+            *e = j->store_fault;
+        code = j->store_fault.code;
+    }
     return code;
+}
+
+/* A store that answers for no object of a page may have gone; then the next page would fare no better (D5). */
+static enum err_code check_reachable(const struct rollback_job *j, struct err *e)
+{
+    struct objstore_result ping;
+    bool asked = false;
+    enum err_code code;
+
+    for (size_t i = 0; i < j->n; i++) {
+        if (!wants_look(j, &j->items[i]))
+            continue;
+        asked = true;
+        if (j->items[i].outcome != OBJSTORE_UNAVAILABLE)
+            return ERR_OK;
+    }
+    if (!asked)
+        return ERR_OK;
+    code = objstore_ping_wait(j->g->store, &ping, e);
+    if (code != ERR_OK || ping.outcome == OBJSTORE_DONE)
+        return code;
+    if (e != NULL)
+        *e = ping.err;
+    return ping.err.code;
 }
 
 /* The object's bytes against the record, for objects that carry no metadata of ours (another tool's). */
@@ -84,7 +161,8 @@ static bool unmarked_is_ours(const struct rollback_job *j, struct rollback_item 
     const struct record *r = it->record;
     struct objstore_result look;
 
-    if (!j->o->trust_unmarked || r->migrated_checksum == NULL)
+    if (!j->o->trust_unmarked || r->migrated_checksum == NULL ||
+        r->object_owner != NULL) /* ours was marked: this is another one */
         return false;
     if (str_ieq(it->info.stored_sha256, r->migrated_checksum))
         return true;
@@ -107,6 +185,8 @@ static bool is_ours(const struct rollback_job *j, struct rollback_item *it)
         return false;
     if (info->record_id[0] == '\0')
         return unmarked_is_ours(j, it);
+    if (info->batch_id[0] != '\0' && str_eq(owner, r->id) && !str_eq(info->batch_id, r->batch_id))
+        return false;
     return str_eq(owner, info->record_id) &&
            (r->migrated_checksum == NULL || str_ieq(r->migrated_checksum, info->sha256));
 }
@@ -166,73 +246,97 @@ static enum err_code find_shared(struct rollback_job *j, struct err *e)
     return code;
 }
 
+/* ---- the original --------------------------------------------------------------------------------- */
+
+/* ERR_OK only if the file is there with exactly these bytes. *stop: the run must end, this is no verdict on the file. */
+static enum err_code hash_original(struct rollback_job *j, const struct record *r, const char *sha,
+                                   int64_t size, bool *stop, struct err *e)
+{
+    struct source s;
+    bool done = false;
+    enum err_code code;
+
+    if (str_empty(r->source_path))
+        return err_set(e, ERR_FILE_MISSING, "the row names no source");
+    code = source_open(&s, &j->root, r->source_path, sha, e);
+    if (code != ERR_OK)
+        return code;
+    if (size >= 0 && s.identity.size != size)
+        code = err_set(e, ERR_FILE_CHANGED, "the original has %lld bytes, the object %lld",
+                       (long long)s.identity.size, (long long)size);
+    if (code == ERR_OK)
+        code = source_hash_begin(&s, 0, e);
+    while (code == ERR_OK && !done) {
+        code = source_hash_step(&s, SLICE, &done, e);
+        if (code != ERR_OK)
+            break;
+        code = rollback_lock_keep(j, e);
+        if (code == ERR_OK && engine_stopping(j->g))
+            code = err_set(e, ERR_CANCELLED, "stopped by a signal");
+        *stop = code != ERR_OK;
+    }
+    if (code == ERR_OK && !s.matches)
+        code = err_set(e, ERR_FILE_CHANGED, "the original is not what was migrated any more");
+    if (code == ERR_OK)
+        code = source_unchanged(&s, &j->root, r->source_path, e);
+    source_close(&s);
+    return code;
+}
+
 /* P4's other half: the original is there, with the bytes that the object has. */
-static void prove_source(struct rollback_job *j, struct rollback_item *it)
+static enum err_code prove_source(struct rollback_job *j, struct rollback_item *it, struct err *e)
 {
     const struct record *r = it->record;
     const char *sha = r->migrated_checksum != NULL ? r->migrated_checksum : it->info.sha256;
+    bool stop = false;
     enum err_code code;
 
-    if (str_empty(sha)) {
-        refuse(it, ROLLBACK_UNPROVEN, ERR_REFUSED, "no checksum is recorded for the object");
-        return;
+    if (strlen(sha) != 64) { /* not a SHA-256: nothing that proves the bytes */
+        refuse(it, ROLLBACK_UNPROVEN, ERR_REFUSED, "no SHA-256 is recorded for the object");
+        return ERR_OK;
     }
-    code = r->source_path != NULL
-               ? source_prove(&j->root, r->source_path, sha, it->info.size, &it->why)
-               : err_set(&it->why, ERR_FILE_MISSING, "the row names no source");
-    if (code == ERR_OK || (code == ERR_FILE_MISSING && j->o->allow_missing_source)) {
+    code = hash_original(j, r, sha, it->info.size, &stop, &it->why);
+    if (stop) {
+        if (e != NULL)
+            *e = it->why;
+        return code;
+    }
+    if (code == ERR_FILE_MISSING && j->o->allow_missing_source) {
+        it->unsourced = true;
+        code = ERR_OK;
+    }
+    if (code == ERR_OK) {
         err_init(&it->why);
-        return;
+        return ERR_OK;
     }
-    it->refusal = code == ERR_FILE_CHANGED ? ROLLBACK_SOURCE_ALTERED : ROLLBACK_SOURCE_MISSING;
     it->remove = false;
-}
-
-/* The application's pointer must still be the one that was set; else the row is the application's business now. */
-static void check_pointer(struct rollback_item *it)
-{
-    const struct record *r = it->record;
-
-    if (r->pointer_set && r->file_row && !str_eq(r->file_r2_key, r->target_key))
-        refuse(it, ROLLBACK_POINTER_CHANGED, ERR_CONFLICT,
-               "the application has changed files.r2_key since");
+    it->refusal = code == ERR_FILE_MISSING                            ? ROLLBACK_SOURCE_MISSING
+                  : code == ERR_FILE_CHANGED || code == ERR_FILE_TYPE ? ROLLBACK_SOURCE_ALTERED
+                                                                      : ROLLBACK_UNPROVEN;
+    return ERR_OK;
 }
 
 enum err_code rollback_prove_page(struct rollback_job *j, struct err *e)
 {
     enum err_code code;
 
-    for (size_t i = 0; i < j->n; i++) {
-        struct rollback_item *it = &j->items[i];
-
-        if (it->record->defect != NULL)
-            refuse(it, ROLLBACK_UNPROVEN, ERR_DB, it->record->defect);
-        else if (str_empty(it->record->target_key))
-            refuse(it, ROLLBACK_UNPROVEN, ERR_DB, "the row names no object key");
-        else if (!j->paying_debts)
-            check_pointer(it);
-    }
-    code = !j->o->database_only && j->g->store != NULL ? rollback_list_page(j, e) : ERR_OK;
+    for (size_t i = 0; i < j->n; i++)
+        check_row(j, &j->items[i]);
+    code = uses_store(j) ? rollback_list_page(j, e) : ERR_OK;
     if (code == ERR_OK)
         code = look_at_objects(j, e);
-    if (code != ERR_OK)
-        return code;
-    if (j->store_fault.code !=
-        ERR_OK) { /* refused by the store as a whole: nothing has been changed */
-        if (e != NULL)
-            *e = j->store_fault;
-        return j->store_fault.code;
-    }
-    for (size_t i = 0; i < j->n; i++) {
+    if (code == ERR_OK)
+        code = check_reachable(j, e);
+    for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
         if (wants_look(j, &j->items[i]))
             judge(j, &j->items[i]);
     }
-    code = find_shared(j, e);
+    if (code == ERR_OK)
+        code = find_shared(j, e);
     for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
         if (j->items[i].remove)
-            prove_source(j, &j->items[i]);
-        if (engine_stopping(j->g))
-            code = err_set(e, ERR_CANCELLED, "stopped by a signal");
+            code = prove_source(j, &j->items[i], e);
     }
-    return code;
+    /* once more: hashing may have taken long */
+    return code == ERR_OK ? find_shared(j, e) : code;
 }

@@ -4,6 +4,7 @@
 #include "engine/rollback_page.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FLUSH_AT    ((size_t)64 << 10)
@@ -42,40 +43,47 @@ static void put_config(struct json_out *w, const struct rollback_options *o)
     json_out_end(w);
 }
 
-enum err_code rollback_report_begin(struct rollback_job *j, struct err *e)
+/* logs/rollback_audit_<time>.json, with -2, -3 … when it is taken. */
+static enum err_code choose_path(const struct rollback_job *j, char *path, size_t size,
+                                 struct err *e)
 {
-    struct rollback_report *r = &j->report;
-    char stamp[TIMEFMT_SIZE], now[TIMEFMT_SIZE], path[4000], dir[4000];
-    char *slash;
-    enum err_code code;
+    const char *log = journal_path(j->g->journal);
+    const char *slash = strrchr(log, '/');
+    char stamp[TIMEFMT_SIZE];
 
-    str_copy(dir, sizeof dir, journal_path(j->g->journal));
-    slash = strrchr(dir, '/');
-    if (slash != NULL)
-        *slash = '\0';
     timefmt_stamp(clock_wall_ms(), stamp);
-    timefmt_iso(clock_wall_ms(), now);
     for (int i = 1; i <= NAMES_TRIED; i++) {
         char suffix[16] = "";
         if (i > 1)
             snprintf(suffix, sizeof suffix, "-%d", i);
-        if (snprintf(path, sizeof path, "%.3800s/rollback_audit_%s%s.json",
-                     slash != NULL ? dir : ".", stamp, suffix) > 0 &&
-            !fsio_exists(path))
-            break;
+        if (snprintf(path, size, "%.*srollback_audit_%s%s.json",
+                     slash != NULL ? (int)(slash - log + 1) : 0, log, stamp, suffix) >= (int)size)
+            return err_set(e, ERR_CONFIG, "the log folder's name is too long");
+        if (!fsio_exists(path))
+            return ERR_OK;
     }
-    code = fsio_atomic_begin(&r->file, path, 0600, e);
+    return err_set(e, ERR_CONFLICT, "too many rollback reports in one second");
+}
+
+enum err_code rollback_report_begin(struct rollback_job *j, struct err *e)
+{
+    struct rollback_report *r = &j->report;
+    char path[4000];
+    enum err_code code = choose_path(j, path, sizeof path, e);
+
+    timefmt_iso(clock_wall_ms(), r->started);
+    if (code == ERR_OK)
+        code = fsio_atomic_begin(&r->file, path, 0600, e);
     if (code != ERR_OK)
-        return code;
+        return err_wrap(e, "rollback report");
     r->open = true;
     buf_init(&r->text, (size_t)4 << 20);
     json_out_init(&r->json, &r->text, 1);
     json_out_object(&r->json, NULL);
-    json_out_string(&r->json, "timestamp", now);
+    json_out_string(&r->json, "timestamp", r->started);
     json_out_string(&r->json, "run", j->g->run_id);
     put_config(&r->json, j->o);
     json_out_array(&r->json, "operations");
-    str_copy(j->out->audit_path, sizeof j->out->audit_path, path);
     return ERR_OK;
 }
 
@@ -90,7 +98,7 @@ static const char *action(const struct rollback_job *j, const struct rollback_it
         return "database_rollback";
     if (it->removed)
         return "r2_delete";
-    return "refused";
+    return rollback_act_row_goes(it) && !it->lost ? "none" : "refused";
 }
 
 enum err_code rollback_report_item(struct rollback_job *j, const struct rollback_item *it,
@@ -98,8 +106,9 @@ enum err_code rollback_report_item(struct rollback_job *j, const struct rollback
 {
     struct json_out *w = &j->report.json;
     const struct record *r = it->record;
-    bool kept = it->refusal == ROLLBACK_PRE_EXISTED || it->refusal == ROLLBACK_SHARED;
-    bool success = it->done && (kept || it->refusal == ROLLBACK_OK);
+    bool success = it->done && !it->lost &&
+                   (rollback_act_row_goes(it) || it->moved ||
+                    (j->paying_debts && it->refusal == ROLLBACK_NOT_OURS));
     char now[TIMEFMT_SIZE];
 
     timefmt_iso(clock_wall_ms(), now);
@@ -112,7 +121,9 @@ enum err_code rollback_report_item(struct rollback_job *j, const struct rollback
     json_out_string(w, "target_r2_key", r->target_key);
     json_out_string(w, "action", action(j, it));
     json_out_string(w, "reason",
-                    it->refusal != ROLLBACK_OK ? rollback_refusal_name(it->refusal) : NULL);
+                    it->lost                     ? "row_changed"
+                    : it->refusal != ROLLBACK_OK ? rollback_refusal_name(it->refusal)
+                                                 : NULL);
     json_out_boolean(w, "success", success);
     json_out_string(w, "error", success || it->why.code == ERR_OK ? NULL : it->why.message);
     json_out_boolean(w, "dry_run", false);
@@ -141,19 +152,40 @@ static void put_stats(struct json_out *w, const struct rollback_result *r, const
     json_out_end(w);
 }
 
+/* Another rollback may have taken the name meanwhile: what this one has done must not go unreported for that. */
+static enum err_code commit(struct rollback_job *j, struct err *e)
+{
+    struct rollback_report *r = &j->report;
+    char path[4000];
+    enum err_code code = ERR_OK;
+
+    if (fsio_exists(r->file.path)) {
+        code = choose_path(j, path, sizeof path, e);
+        if (code == ERR_OK) {
+            free(r->file.path);
+            r->file.path = str_dup(path);
+            if (r->file.path == NULL)
+                code = err_set(e, ERR_NOMEM, "out of memory");
+        }
+    }
+    if (code == ERR_OK) {
+        str_copy(j->out->audit_path, sizeof j->out->audit_path, r->file.path);
+        code = fsio_atomic_commit(&r->file, FSIO_NEW, e);
+    }
+    return code;
+}
+
 enum err_code rollback_report_end(struct rollback_job *j, const struct tracker_head *head,
                                   struct err *e)
 {
     struct json_out *w = &j->report.json;
-    char started[TIMEFMT_SIZE];
+    bool backup = j->out->backup.path[0] != '\0';
     enum err_code code;
 
-    timefmt_iso(clock_wall_ms() - j->out->elapsed_ms, started);
     json_out_end(w); /* operations */
-    put_stats(w, j->out, started);
-    json_out_string(w, "backup", j->out->backup.path[0] != '\0' ? j->out->backup.path : NULL);
-    json_out_string(w, "backup_sha256",
-                    j->out->backup.path[0] != '\0' ? j->out->backup.sha256 : NULL);
+    put_stats(w, j->out, j->report.started);
+    json_out_string(w, "backup", backup ? j->out->backup.path : NULL);
+    json_out_string(w, "backup_sha256", backup ? j->out->backup.sha256 : NULL);
     json_out_object(w, "chain_head");
     json_out_string(w, "log", head->log_id);
     json_out_integer(w, "seq", head->seq);
@@ -163,16 +195,17 @@ enum err_code rollback_report_end(struct rollback_job *j, const struct tracker_h
     buf_char(&j->report.text, '\n');
     code = flush(&j->report, 0, e);
     if (code == ERR_OK)
-        code = fsio_atomic_commit(&j->report.file, FSIO_NEW, e);
+        code = commit(j, e);
     j->report.open = code != ERR_OK;
-    return code;
+    return code != ERR_OK ? err_wrap(e, "rollback report") : ERR_OK;
 }
 
 void rollback_report_release(struct rollback_job *j)
 {
     if (j->report.open) {
         fsio_atomic_abort(&j->report.file);
-        j->out->audit_path[0] = '\0';
+        if (j->out != NULL)
+            j->out->audit_path[0] = '\0';
     }
     j->report.open = false;
     buf_release(&j->report.text);

@@ -16,7 +16,8 @@ struct backup_result {
 };
 enum err_code backup_create(const struct engine *g, const struct tracker_filter *f,
                             struct backup_result *out, struct err *e);
-/* Whole, unaltered, ours? */
+/* Whole, unaltered, ours? ERR_PARSE: not a backup of blobferry's at all; ERR_CONFLICT: truncated or altered. `out` gets path, sha256 and
+ * bytes. */
 enum err_code backup_check(const char *path, struct backup_result *out, struct err *e);
 
 #endif

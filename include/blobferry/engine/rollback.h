@@ -40,25 +40,32 @@ struct rollback_preview {
     int64_t files, bytes;
     int64_t with_object; /* rows that may own an object */
     int64_t debts;       /* deletes owed from before, in this scope */
+    int64_t processing,
+        unknown; /* rows in the scope that are under way, or in a status nobody knows: left alone */
+    int64_t unparsable_dates; /* rows left out of a scope by dates, for theirs cannot be read */
     int64_t refused[ROLLBACK_REFUSALS];
-    char plan_hash[65]; /* SHA-256 over the ordered (id, status, key, etag) of the selection */
+    char plan_hash
+        [65]; /* SHA-256 over what would be done and the ordered (id, status, key, etag) of the selection */
     struct record_list first; /* the first ten */
 };
 void rollback_preview_init(struct rollback_preview *p);
 void rollback_preview_release(struct rollback_preview *p);
-/* ERR_NOTFOUND "No migration records found" when nothing matches. `prove` also opens originals and HEADs objects. */
+/* ERR_NOTFOUND "No migration records found" when nothing matches; ERR_USAGE without a scope. `prove` also opens originals and HEADs objects. */
 enum err_code rollback_preview(const struct engine *g, const struct rollback_options *o, bool prove,
                                struct rollback_preview *out, struct err *e);
 
 struct rollback_result {
-    int64_t total_files, database_rollbacks, r2_deletions, already_absent, kept_objects, failures,
-        skipped, refused;
+    int64_t total_files, database_rollbacks, r2_deletions, already_absent, kept_objects, failures;
+    int64_t
+        skipped; /* rows left alone: failed ones that own nothing, and rows that somebody else has changed meanwhile */
+    int64_t refused;
     int64_t refused_by[ROLLBACK_REFUSALS];
     int64_t debts_paid, bytes_freed, elapsed_ms;
     struct backup_result backup;
     char audit_path[4096]; /* logs/rollback_audit_….json */
 };
-/* ERR_OK all done; ERR_PARTIAL some refused or failed; ERR_NOTFOUND; ERR_CONFLICT locked, or another plan_hash. */
+/* ERR_OK all done; ERR_PARTIAL some refused or failed; ERR_NOTFOUND; ERR_USAGE without a scope; ERR_CONFLICT locked, or another
+ * plan_hash; ERR_STORE_* the store as a whole refused or is gone; ERR_CANCELLED. `out` is true in each case. */
 enum err_code rollback_run(const struct engine *g, const struct rollback_options *o,
                            struct rollback_result *out, struct err *e);
 
