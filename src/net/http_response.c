@@ -43,10 +43,10 @@ static void trim(const char **p, size_t *n)
         (*n)--;
 }
 
-/* "HTTP/1.1 200 OK"; 0 when it is no status line. */
+/* "HTTP/1.1 200 OK"; 0 when it is no status line of HTTP/1. */
 static int status_of(const char *p, size_t n)
 {
-    const char *blank = n > 5 && strncmp(p, "HTTP/", 5) == 0 ? memchr(p, ' ', n) : NULL;
+    const char *blank = n > 7 && strncmp(p, "HTTP/1.", 7) == 0 ? memchr(p, ' ', n) : NULL;
     int status = 0;
 
     if (blank == NULL || n - (size_t)(blank - p) < 4)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TALK_LIMIT_MS 20000 /* a test that hangs fails by then */
 #define OK_REPLY      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
