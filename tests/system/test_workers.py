@@ -1,0 +1,73 @@
+"""Several processes at once on one batch: each file is sent once, and migrate and rollback do not mix."""
+import signal
+import unittest
+
+import bf
+
+
+class Workers(bf.TestCase):
+    store = "s3"
+
+    def test_workers_share_a_batch(self):
+        ws = self.ws
+        ws.make_files(300)
+        ws.freeze()
+        ws.run("init", expect=0)
+        ws.plan()
+        proxy = self.proxy()
+        children = [ws.start("migrate", "--batch-id", "b1") for _ in range(3)]
+        results = [ws.finish(c) for c in children]
+        self.assertLessEqual({r.code for r in results}, {0}, [str(r) for r in results])
+        ws.check()
+        self.assertEqual(ws.statuses(), {"completed": 300})
+        puts = [r.path for r in proxy.select("PUT")]
+        self.assertEqual(len(puts), len(set(puts)), "a file was sent twice")
+
+    def test_workers_one_is_killed(self):
+        ws = self.ws
+        ws.make_files(200)
+        ws.freeze()
+        ws.run("init", expect=0)
+        ws.plan()
+        proxy = self.proxy(bf.Fault("delay", 0.02, method="PUT", times=0))
+        first, second = ws.start("migrate", "--batch-id", "b1"), ws.start("migrate", "--batch-id", "b1")
+        bf.wait_for(lambda: proxy.count("PUT") >= 50, what="50 PUTs")
+        first.send_signal(signal.SIGKILL)
+        ws.finish(first)
+        ws.finish(second)
+        ws.run("migrate", "--batch-id", "b1", expect=0)
+        ws.check()
+        self.assertEqual(ws.statuses(), {"completed": 200})
+
+    def test_workers_rollback_waits_or_is_refused_while_migrating(self):
+        ws = self.ws
+        ws.make_files(60)
+        ws.freeze()
+        ws.run("init", expect=0)
+        ws.plan()
+        proxy = self.proxy(bf.Fault("delay", 0.2, method="PUT", times=0))
+        child = ws.start("migrate", "--batch-id", "b1")
+        bf.wait_for(lambda: any(r["status"] == "completed" for r in ws.rows()), what="a completed file")
+        refused = ws.run("rollback", "--batch-id", "b1", "--confirm", "--force", expect=1)
+        self.assertIn("b1", refused.err)
+        proxy.faults.clear()
+        self.assertEqual(ws.finish(child).code, 0)
+        ws.check()
+        self.assertEqual(ws.statuses(), {"completed": 60})
+        ws.run("rollback", "--batch-id", "b1", "--confirm", "--force", expect=0)
+        ws.check()
+
+    def test_workers_two_rollbacks_at_once(self):
+        ws = self.ws
+        ws.migrated(60)
+        children = [ws.start("rollback", "--batch-id", "b1", "--confirm", "--force") for _ in range(2)]
+        codes = sorted(ws.finish(c).code for c in children)
+        self.assertEqual(codes[0], 0)
+        self.assertIn(codes[1], (0, 1))
+        ws.check()
+        self.assertEqual(ws.store.keys(), set())
+        self.assertEqual(ws.statuses(), {"rolled_back": 60})
+
+
+if __name__ == "__main__":
+    unittest.main()
