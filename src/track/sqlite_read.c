@@ -130,13 +130,14 @@ static bool in_dates(sqlite3_stmt *q, const struct tracker_filter *f, bool *unpa
     *unparsable = false;
     if (!f->has_from && !f->has_to)
         return true;
-    if (sqlite3_column_type(q, T_STARTED) == SQLITE_NULL)
+    const int type = sqlite3_column_type(q, T_STARTED);
+    if (type == SQLITE_NULL)
         return false;
-    const char *text = sqlite3_column_type(q, T_STARTED) == SQLITE_BLOB
-                           ? NULL
-                           : (const char *)sqlite3_column_text(q, T_STARTED);
+    const char *text = type == SQLITE_TEXT || type == SQLITE_INTEGER
+                           ? (const char *)sqlite3_column_text(q, T_STARTED)
+                           : NULL;
     if (text == NULL || strlen(text) != (size_t)sqlite3_column_bytes(q, T_STARTED) ||
-        sqlite3_column_type(q, T_STARTED) == SQLITE_FLOAT || !timefmt_parse(text, &ms)) {
+        !timefmt_parse(text, &ms)) {
         *unparsable = true;
         return false;
     }

@@ -162,8 +162,9 @@ static void read_contract(sqlite3_stmt *q, struct record *r, struct record_list 
     r->migrated_checksum =
         sqlite_row_text(q, M_MIGRATED, "file_migrations.migrated_checksum", out, bad, full);
     r->file_size = size_of(q, out, bad, full);
+    const bool text = sqlite3_column_type(q, M_STATUS) == SQLITE_TEXT; /* before it is converted */
     r->status_text = shown(q, M_STATUS, out, full);
-    r->status = sqlite3_column_type(q, M_STATUS) == SQLITE_TEXT && r->status_text != NULL &&
+    r->status = text && r->status_text != NULL &&
                         strlen(r->status_text) == (size_t)sqlite3_column_bytes(q, M_STATUS)
                     ? state_file_parse(r->status_text)
                     : FILE_UNKNOWN;
