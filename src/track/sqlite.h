@@ -221,6 +221,38 @@ enum err_code sqlite_batches(struct tracker *t, const char *batch_id, size_t lim
                              struct batch_list *out, struct err *e);
 enum err_code sqlite_batches_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
                                      struct err *e);
+/* The same for one batch, inside a transaction that has begun. */
+enum err_code sqlite_batches_recount(struct sqlite *s, const char *batch_id, int64_t *changed,
+                                     struct err *e);
+
+/* ---- sqlite_value.c, sqlite_shape.c, sqlite_restore.c -------------------------------------------------------------------- */
+/* Type and bytes of the current row's column; borrowed from q. bytes is NULL with len > 0 only when memory is short. */
+void sqlite_value_read(sqlite3_stmt *q, int column, struct tracker_value *v);
+bool sqlite_value_same(const struct tracker_value *a, const struct tracker_value *b);
+/* Bytes are borrowed until the statement is reset. */
+int sqlite_value_bind(sqlite3_stmt *q, int at, const struct tracker_value *v);
+
+/* What the rows of a backup look like, kept as long as they look alike. Zeroed: unknown. */
+struct sqlite_shape {
+    bool known, absent; /* absent: the table is not there yet (ours, in a dry run) */
+    enum tracker_table table;
+    size_t n, key;             /* columns; index of the primary key */
+    char **names;              /* owned */
+    bool *passive;             /* generated columns: neither compared nor written */
+    struct tracker_value *now; /* of the row in the database */
+    bool *differs;             /* columns that do */
+    struct buf select;         /* ?1 is the key; after the columns stands how many rows have it */
+    struct buf insert, update; /* ?i + 1 is column i */
+};
+void sqlite_shape_release(struct sqlite_shape *h);
+bool sqlite_shape_fits(const struct sqlite_shape *h, const struct tracker_restore_row *row);
+enum err_code sqlite_shape_to(struct sqlite *s, struct sqlite_shape *h,
+                              const struct tracker_restore_row *row, struct err *e);
+/* The UPDATE of the columns that differ; NULL when memory is short. */
+const char *sqlite_shape_update(struct sqlite_shape *h);
+
+enum err_code sqlite_restore(struct tracker *t, const struct tracker_restore *r,
+                             struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 
 /* ---- sqlite_claim.c, sqlite_lease.c, sqlite_apply.c, sqlite_pointer.c ---------------------------------------------------- */
 enum err_code sqlite_claim(struct tracker *t, const struct tracker_claim *c,

@@ -233,6 +233,12 @@ static enum err_code store(struct sqlite *s, const char *batch_id, int64_t *chan
                                 NULL, e);
 }
 
+enum err_code sqlite_batches_recount(struct sqlite *s, const char *batch_id, int64_t *changed,
+                                     struct err *e)
+{
+    return store(s, batch_id, changed, e);
+}
+
 enum err_code sqlite_batches_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
                                      struct err *e)
 {

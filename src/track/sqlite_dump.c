@@ -6,36 +6,6 @@
 
 #define COLUMNS_MAX 2000 /* SQLite's own limit */
 
-static void read_value(sqlite3_stmt *q, int column, struct tracker_value *v)
-{
-    *v = (struct tracker_value){.column = sqlite3_column_name(q, column)};
-    switch (sqlite3_column_type(q, column)) {
-    case SQLITE_INTEGER:
-        v->type = TRACKER_INTEGER;
-        v->integer = sqlite3_column_int64(q, column);
-        break;
-    case SQLITE_FLOAT:
-        v->type = TRACKER_REAL;
-        v->real = sqlite3_column_double(q, column);
-        break;
-    case SQLITE_TEXT:
-        v->type = TRACKER_TEXT;
-        v->bytes = (const char *)sqlite3_column_text(q, column);
-        v->len = (size_t)sqlite3_column_bytes(q, column);
-        break;
-    case SQLITE_BLOB:
-        v->type = TRACKER_BLOB;
-        v->bytes = sqlite3_column_blob(q, column);
-        v->len = (size_t)sqlite3_column_bytes(q, column);
-        break;
-    default:
-        v->type = TRACKER_NULL;
-        break;
-    }
-    if (v->bytes == NULL && v->len == 0)
-        v->bytes = ""; /* an empty BLOB has no address */
-}
-
 static enum err_code dump_rows(struct sqlite *s, sqlite3_stmt *q, const char *table,
                                tracker_dump_fn *fn, void *user, struct err *e)
 {
@@ -49,7 +19,8 @@ static enum err_code dump_rows(struct sqlite *s, sqlite3_stmt *q, const char *ta
             break;
         const int n = sqlite3_column_count(q);
         for (int i = 0; code == ERR_OK && i < n && i < COLUMNS_MAX; i++) {
-            read_value(q, i, &values[i]);
+            values[i].column = sqlite3_column_name(q, i);
+            sqlite_value_read(q, i, &values[i]);
             if (values[i].bytes == NULL && values[i].len > 0)
                 code = err_set(e, ERR_NOMEM, "out of memory");
         }

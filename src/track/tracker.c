@@ -266,3 +266,33 @@ enum err_code tracker_dump(struct tracker *t, const struct tracker_filter *f, tr
 {
     return t->ops->dump(t, f != NULL ? f : &no_filter, fn, user, e);
 }
+
+static const char *const table_names[TRACKER_TABLES] = {
+    [TRACKER_BATCHES] = "migration_batches",
+    [TRACKER_MIGRATIONS] = "file_migrations",
+    [TRACKER_FILES] = "files",
+    [TRACKER_RECORDS] = "blobferry_records",
+};
+
+const char *tracker_table_name(enum tracker_table t)
+{
+    return (unsigned)t < TRACKER_TABLES ? table_names[t] : "";
+}
+
+bool tracker_table_parse(const char *name, enum tracker_table *out)
+{
+    for (int i = 0; i < TRACKER_TABLES; i++) {
+        if (str_eq(name, table_names[i])) {
+            *out = (enum tracker_table)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err_code tracker_restore(struct tracker *t, const struct tracker_restore *r,
+                              struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e)
+{
+    memset(counts, 0, TRACKER_TABLES * sizeof *counts);
+    return t->ops->restore(t, r, counts, e);
+}

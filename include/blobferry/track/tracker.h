@@ -268,4 +268,50 @@ typedef enum err_code tracker_dump_fn(void *user, const char *table,
 enum err_code tracker_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
                            void *user, struct err *e);
 
+/* ---- restore: rows of a dump put back as they were ------------------------------------------------------------- */
+enum tracker_table { /* in the order of a dump */
+    TRACKER_BATCHES,
+    TRACKER_MIGRATIONS,
+    TRACKER_FILES,
+    TRACKER_RECORDS, /* blobferry_records */
+    TRACKER_TABLES
+};
+const char *tracker_table_name(enum tracker_table t);
+bool tracker_table_parse(const char *name, enum tracker_table *out);
+
+struct tracker_restore_row {
+    enum tracker_table table;
+    const struct tracker_value *values; /* borrowed until the next one is asked for */
+    size_t n;
+};
+/* A row that is not in the database, or not as in the backup; told before it is written. */
+struct tracker_restore_change {
+    enum tracker_table table;
+    bool inserted;
+    const struct tracker_value *then; /* as in the backup; n of them */
+    const struct tracker_value *now;  /* in the database, column by column; NULL when inserted */
+    size_t n;
+    size_t first; /* index of the first that differs */
+    size_t key;   /* index of the primary key */
+};
+struct tracker_restore {
+    bool dry_run; /* reads, counts and tells only */
+    /* *more false ends. Is called between `begin` and `commit` of one transaction: does no network I/O. */
+    enum err_code (*next)(void *user, struct tracker_restore_row *row, bool *more, struct err *e);
+    /* May be NULL. An error rolls everything back. */
+    enum err_code (*change)(void *user, const struct tracker_restore_change *c, struct err *e);
+    void *user;
+    const struct tracker_head *head; /* NULL for a dry run */
+};
+struct tracker_restore_counts {
+    int64_t rows, inserted, changed, same;
+    int64_t unlike; /* written, and then changed again by triggers of the application */
+    int64_t skipped; /* rows without a usable key: nothing could name them */
+};
+/* Insert or update by primary key, all in one transaction with the head; rows that are not in the backup are not touched, save that the
+ * counters of the batches whose rows changed follow. Values are compared and written by type and bytes. ERR_DB_SCHEMA when a column is
+ * not there any more (names it), ERR_DB when a constraint of the application forbids a row: then nothing is changed. */
+enum err_code tracker_restore(struct tracker *t, const struct tracker_restore *r,
+                              struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
+
 #endif
