@@ -220,7 +220,9 @@ static enum err_code run_window(struct migrate_job *j, const char *const *ids, s
 
     for (size_t i = 0; i < n; i++)
         window[i] = ids[i];
-    code = lock_window(j, window, &n, e);
+    code = engine_run_record(j->g, e);
+    if (code == ERR_OK)
+        code = lock_window(j, window, &n, e);
     if (code != ERR_OK || n == 0)
         return code;
     j->batches = window;

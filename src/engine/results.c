@@ -151,8 +151,11 @@ static void tell(const struct results *w, const struct outcome *o)
     engine_emit(w->g, &ev);
 }
 
-static void tell_lost(const struct results *w, const struct outcome *o)
+/* `told`: its audit line is written; else an outcome has been, and this line takes it back. */
+static enum err_code tell_lost(const struct results *w, struct outcome *o, bool told, struct err *e)
 {
+    struct journal_entry entry;
+
     log_event(w->g->log, LOG_WARN, "lease_lost",
               (struct log_field[]){{"record", LOG_TEXT, .text = o->r->id},
                                    {"batch", LOG_TEXT, .text = o->r->batch_id},
@@ -161,6 +164,9 @@ static void tell_lost(const struct results *w, const struct outcome *o)
                 &(struct engine_event){.kind = ENGINE_NOTE,
                                        .record = o->r,
                                        .message = "a file's lease was lost to another worker"});
+    o->end = OUTCOME_LOST;
+    entry = line_of(o);
+    return told ? ERR_OK : journal_add(w->g->journal, &entry, e);
 }
 
 static void count(struct results *w, const struct outcome *o)
@@ -202,7 +208,7 @@ static enum err_code apply(struct results *w, const struct tracker_head *head, s
 
         if (o->end == OUTCOME_RELEASED || o->end == OUTCOME_LOST) {
             if (o->end == OUTCOME_LOST)
-                tell_lost(w, o);
+                tell_lost(w, o, true, e);
             o->page->open--;
             continue;
         }
@@ -222,7 +228,7 @@ static enum err_code apply(struct results *w, const struct tracker_head *head, s
             continue;
         }
         if (w->moves[k].applied == TRACKER_LOST) {
-            tell_lost(w, o);
+            code = tell_lost(w, o, false, e);
         } else {
             count(w, o);
             tell(w, o);
@@ -295,5 +301,14 @@ enum err_code results_add(struct results *w, const struct outcome *o, struct err
     last = code == ERR_OK ? &w->items[w->len - 1] : NULL;
     if (last != NULL && last->end == OUTCOME_UNREACHED) /* no room: the store is known to be dead */
         last->end = OUTCOME_RELEASED;
+    return code;
+}
+
+enum err_code results_release_rows(struct results *w, struct err *e)
+{
+    int64_t released = 0;
+    enum err_code code = tracker_release(w->g->tracker, w->g->owner, &released, e);
+
+    w->out->released += released;
     return code;
 }

@@ -187,7 +187,8 @@ static void has_been_sent(struct transfer *t)
 {
     free(t->upload_id); /* completed: there is no upload any more */
     t->upload_id = NULL;
-    t->sent = true;
+    t->sent =
+        !t->result.resolved_by_look || t->result.bytes > 0; /* else it was there already, ours */
     t->seen = t->result.info;
     if (!t->result.verified)
         transfer_read_back(t, true);

@@ -295,6 +295,8 @@ enum err_code verify_page_record(struct verify_job *j, struct err *e)
     enum err_code code = write_lines(j, &lines, &head, e);
 
     if (code == ERR_OK && lines > 0)
+        code = engine_run_record(j->g, e);
+    if (code == ERR_OK && lines > 0)
         code = move_rows(j, &head, e);
     for (size_t i = 0; code == ERR_OK && i < j->list.len; i++)
         count(j, &j->list.items[i], &j->ends[i]);
