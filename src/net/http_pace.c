@@ -19,20 +19,16 @@ void http_pace_init(struct http_pace *p, uint64_t rate, int64_t now_us)
 /* A tenth of a second may be saved up, so that the limit holds over any longer time. */
 static void refill(struct http_pace *p, int64_t now_us)
 {
-    const uint64_t room = clamp(p->rate / 10, p->grain, UINT64_MAX);
+    const uint64_t room = p->grain + p->rate / 10;
     int64_t elapsed = now_us - p->last_us;
 
     if (elapsed <= 0)
         return;
-    if (elapsed > SECOND_US) {
-        elapsed = SECOND_US;
-        p->last_us = now_us - elapsed;
-    }
-    const uint64_t more = (uint64_t)elapsed * p->rate / (uint64_t)SECOND_US;
-    if (more == 0)
-        return; /* too early for one byte: the time is not lost */
-    p->last_us += (int64_t)(more * (uint64_t)SECOND_US / p->rate);
-    p->tokens = clamp(p->tokens + more, 0, room);
+    elapsed = elapsed < SECOND_US ? elapsed : SECOND_US;
+    const uint64_t credit = (uint64_t)elapsed * p->rate + p->fraction;
+    p->last_us = now_us;
+    p->fraction = credit % (uint64_t)SECOND_US; /* no part of a byte is lost or won */
+    p->tokens = clamp(p->tokens + credit / (uint64_t)SECOND_US, 0, room);
 }
 
 size_t http_pace_take(struct http_pace *p, size_t want, int64_t now_us)

@@ -6,10 +6,11 @@
 #include <stdint.h>
 
 struct http_pace {
-    uint64_t rate;   /* bytes per second; 0: no limit */
-    uint64_t grain;  /* least number of bytes that is worth a write */
-    uint64_t tokens; /* bytes that may be sent now */
-    int64_t last_us; /* when tokens were counted */
+    uint64_t rate;     /* bytes per second; 0: no limit */
+    uint64_t grain;    /* least number of bytes that is worth a write */
+    uint64_t tokens;   /* bytes that may be sent now */
+    uint64_t fraction; /* of a byte, in millionths */
+    int64_t last_us;   /* when tokens were counted */
 };
 
 void http_pace_init(struct http_pace *p, uint64_t rate, int64_t now_us);
