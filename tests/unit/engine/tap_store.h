@@ -3,11 +3,13 @@
 #ifndef BLOBFERRY_TESTS_TAP_STORE_H
 #define BLOBFERRY_TESTS_TAP_STORE_H
 
+#include "blobferry/base/process.h"
 #include "blobferry/base/str.h"
 #include "object/driver.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum tap_op { TAP_STAT, TAP_GET, TAP_PUT, TAP_REMOVE, TAP_ABORT, TAP_UPLOADS, TAP_PING, TAP_OPS };
 
@@ -38,7 +40,8 @@ struct tap {
     int counts[TAP_OPS];
     struct tap_call *answers; /* results of `before`, to be delivered by run */
     size_t answer_count;
-    bool hold_parts; /* uploads in parts begin, as "held", and never end */
+    bool hold_parts; /* uploads in parts begin, as "held", and never end … */
+    int held_signal; /* … and then the process is told to stop */
     struct tap_call *held;
     /* uploads that list_uploads tells of */
     const struct objstore_entry *uploads;
@@ -119,6 +122,8 @@ static inline enum err_code tap_put(struct objstore *s, const struct objstore_pu
     if (c->tap->hold_parts && p->part_size > 0) {
         c->next = c->tap->held;
         c->tap->held = c;
+        if (c->tap->held_signal != 0)
+            process_stop_for_tests(c->tap->held_signal);
         return p->on_upload(p->upload_user, "held", p->part_size, e);
     }
     return tap_answered(c) ? ERR_OK
@@ -194,6 +199,8 @@ static inline void tap_deliver(struct tap *t, bool cancelled)
 static inline enum err_code tap_run(struct objstore *s, int timeout_ms, struct err *e)
 {
     tap_deliver(tap_of(s), false);
+    if (tap_of(s)->held != NULL) /* as a network would */
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     return objstore_run(tap_of(s)->inner, timeout_ms, e);
 }
 
