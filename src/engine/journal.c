@@ -81,21 +81,23 @@ static enum err_code create(struct journal *j, struct err *e)
 static enum err_code open_file(struct journal *j, struct err *e)
 {
     struct stat st;
-    enum err_code code = ERR_OK;
 
-    for (int tries = 0; code == ERR_OK && j->fd < 0; tries++) {
+    for (int tries = 0; j->fd < 0; tries++) {
+        enum err_code code;
+
         j->fd = open(j->path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (j->fd < 0 && (errno != ENOENT || tries == 3))
+        if (j->fd >= 0)
+            break;
+        if (errno != ENOENT || tries == 3)
             return err_set_errno(e, ERR_FILE, errno, "cannot open audit trail '%s'", j->path);
-        if (j->fd < 0)
-            code = create(j, e);
+        code = create(j, e);
+        if (code != ERR_OK)
+            return code;
     }
-    if (code != ERR_OK)
-        return code;
     if (fstat(j->fd, &st) != 0)
         return err_set_errno(e, ERR_FILE, errno, "cannot look at '%s'", j->path);
     if (!S_ISREG(st.st_mode))
-        return code = err_set(e, ERR_FILE_TYPE, "audit trail '%s' is no regular file", j->path);
+        return err_set(e, ERR_FILE_TYPE, "audit trail '%s' is no regular file", j->path);
     j->device = st.st_dev;
     j->inode = st.st_ino;
     return ERR_OK;
@@ -161,10 +163,10 @@ enum err_code journal_open(struct journal **out, const struct journal_options *o
     buf_init(&j->members, JOURNAL_LINE_MAX - 1024);
     buf_init(&j->group, GROUP_BYTES + JOURNAL_LINE_MAX);
     code = digest_init(&j->sha, DIGEST_SHA256, e);
-    if (code == ERR_OK && asprintf(&j->path, "%s/" FILE_NAME, o->dir) < 0) {
+    if (asprintf(&j->path, "%s/" FILE_NAME, o->dir) < 0)
         j->path = NULL;
+    if (code == ERR_OK && j->path == NULL)
         code = err_set(e, ERR_NOMEM, "out of memory");
-    }
     if (code == ERR_OK)
         code = fsio_mkdirs(o->dir, 0700, e);
     if (code == ERR_OK)
@@ -248,13 +250,13 @@ static enum err_code catch_up(struct journal *j, struct err *e)
     return journal_read_tail(j->fd, j->path, j->tail.end, st.st_size, false, &j->tail, e);
 }
 
-static bool append_torn(struct journal *j, struct journal_line_head *head, char *hash)
+static bool append_torn(struct journal *j, const char *now, struct journal_line_head *head,
+                        char *hash)
 {
-    char members[192], now[TIMEFMT_SIZE];
+    char members[192];
 
     if (j->tail.torn == 0)
         return true;
-    timefmt_iso(clock_wall_ms(), now);
     snprintf(members, sizeof members,
              "\"action\":\"torn_tail\",\"bytes\":%" PRId64 ",\"sha256\":\"%s\"", j->tail.torn,
              j->tail.torn_sha256);
@@ -269,11 +271,13 @@ static enum err_code compose(struct journal *j, struct journal_tail *after, stru
 {
     struct journal_line_head head = {.log = j->log_id, .run = j->run_id, .seq = j->tail.seq};
     const char *line = j->pending.data;
+    char now[TIMEFMT_SIZE];
     bool good;
 
     *after = j->tail;
     buf_reset(&j->group);
-    good = append_torn(j, &head, after->hash);
+    timefmt_iso(clock_wall_ms(), now);
+    good = append_torn(j, now, &head, after->hash);
     for (size_t i = 0; good && i < j->lines; i++) {
         head.time = line;
         head.seq++;

@@ -116,7 +116,6 @@ enum err_code source_open(struct source *s, const struct source_root *root, cons
         source_close(s);
         return code;
     }
-    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     return ERR_OK;
 }
 
@@ -282,6 +281,7 @@ enum err_code source_hash_begin(struct source *s, uint64_t part_size, struct err
         if (s->part_sha256 == NULL)
             return err_set(e, ERR_NOMEM, "out of memory");
     }
+    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     return begin_digests(s, e);
 }
 
