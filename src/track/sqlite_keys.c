@@ -128,7 +128,8 @@ static void mark(struct tracker_key_ref **refs, size_t n, const char *key, const
     }
 }
 
-/* One statement for all of the keys: by index where there is one, else one scan. */
+/* One statement for all of the keys: by the index on the key where there is one (never by that on the status, hence the
+ * unary plus), else one scan. */
 static enum err_code search(struct sqlite *s, const char *sql_before, const char *sql_after,
                             struct tracker_key_ref **refs, size_t n, bool files, struct err *e)
 {
@@ -181,7 +182,7 @@ enum err_code sqlite_keys_shared(struct tracker *t, struct tracker_key_ref *refs
     qsort(sorted, used, sizeof *sorted, by_key);
     if (used > 0)
         code = search(s, "SELECT id, target_r2_key FROM file_migrations WHERE target_r2_key IN (",
-                      ") AND status IN ('completed', 'verified', 'processing')", sorted, used,
+                      ") AND +status IN ('completed', 'verified', 'processing')", sorted, used,
                       false, e);
     if (used > 0 && code == ERR_OK)
         code =
