@@ -220,9 +220,7 @@ static enum err_code run_window(struct migrate_job *j, const char *const *ids, s
 
     for (size_t i = 0; i < n; i++)
         window[i] = ids[i];
-    code = engine_run_record(j->g, e);
-    if (code == ERR_OK)
-        code = lock_window(j, window, &n, e);
+    code = lock_window(j, window, &n, e);
     if (code != ERR_OK || n == 0)
         return code;
     j->batches = window;
@@ -236,6 +234,16 @@ static enum err_code run_window(struct migrate_job *j, const char *const *ids, s
     return code;
 }
 
+/* The locks of the dead go with their rows. */
+static enum err_code bury(struct migrate_job *j, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < j->owners.dead_count; i++)
+        code = tracker_unlock(j->g->tracker, j->owners.dead[i], e);
+    return code;
+}
+
 static enum err_code run_round(struct migrate_job *j, struct err *e)
 {
     enum err_code code = migrate_work_find(j, e);
@@ -244,6 +252,10 @@ static enum err_code run_round(struct migrate_job *j, struct err *e)
     if (code != ERR_OK || j->work.n == 0)
         return code;
     code = check_store(j, e);
+    if (code == ERR_OK)
+        code = engine_run_record(j->g, e);
+    if (code == ERR_OK)
+        code = bury(j, e);
     j->files_total = j->out->completed + j->out->failed + j->work.files;
     if (j->first_round)
         j->bytes_total = j->work.bytes;

@@ -3,6 +3,8 @@
 static int setup(void **state)
 {
     struct world *w = malloc(sizeof *w);
+    if (w == NULL)
+        return -1;
     world_open(w);
     *state = w;
     return 0;

@@ -4,6 +4,8 @@
 static int setup(void **state)
 {
     struct world *w = malloc(sizeof *w);
+    if (w == NULL)
+        return -1;
     world_open(w);
     world_file(w, "a", "hello");
     *state = w;

@@ -10,6 +10,8 @@ static int setup(void **state)
 {
     struct verified *v = calloc(1, sizeof *v);
 
+    if (v == NULL)
+        return -1;
     world_open(&v->w);
     world_file(&v->w, "a", "hello");
     world_file(&v->w, "b", "world!");
