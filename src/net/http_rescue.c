@@ -45,7 +45,7 @@ static int local_port_of(curl_socket_t fd)
 static struct http_transfer *find(const struct http_setup *setup, curl_socket_t fd)
 {
     const int port = local_port_of(fd);
-    struct http_transfer *t;
+    struct http_transfer *t = NULL;
 
     TAILQ_FOREACH(t, setup->running, entry)
     {

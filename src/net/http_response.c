@@ -152,7 +152,7 @@ size_t http_response_take_header(char *p, size_t size, size_t count, void *user)
         buf_reset(&in->response->header_block);
         return n;
     }
-    if (n <= 2 && is_blank(p[0])) {
+    if (n <= 2 && (p[0] == '\r' || p[0] == '\n')) {
         end_of_block(in);
         return n;
     }

@@ -7,7 +7,7 @@
 #include "http_rescue.h"
 #include "http_trace.h"
 
-#include <errno.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -144,6 +144,8 @@ void http_transfer_free(struct http_transfer *t)
 {
     if (t == NULL)
         return;
+    for (struct curl_slist *p = t->headers; p != NULL; p = p->next)
+        OPENSSL_cleanse(p->data, strlen(p->data)); /* P8 */
     curl_slist_free_all(t->headers);
     http_response_release(&t->response);
     buf_release(&t->unread);

@@ -170,7 +170,7 @@ enum err_code sigv4_canonical_signed_headers(const struct sigv4_request *r, stru
     struct item *items = NULL;
     const enum err_code code = sort_headers(r, &items, e);
 
-    if (code != ERR_OK)
+    if (items == NULL)
         return code;
     append_names(items, r->header_count, out);
     free(items);
@@ -241,7 +241,7 @@ enum err_code sigv4_canonical_request(const struct sigv4_request *r, struct buf 
                        "cannot sign a request without a method, an encoded path "
                        "that begins with '/' and a payload digest");
     code = sort_headers(r, &items, e);
-    if (code != ERR_OK)
+    if (items == NULL)
         return code;
     buf_str(out, r->method);
     buf_char(out, '\n');
