@@ -78,6 +78,8 @@ const char *objstore_prefix(
     const struct objstore *s); /* of the target, "" none; keys must begin with it: callers check */
 const char *
 objstore_name(const struct objstore *s); /* "s3://bucket at host" or "file:///dir": for messages */
+/* What was added to our clock because the store called it wrong (RequestTimeTooSkewed): to be audited once. */
+int64_t objstore_skew_ms(const struct objstore *s);
 
 /* ---- outcomes ----------------------------------------------------------------------------------- */
 enum objstore_outcome {

@@ -1,0 +1,180 @@
+/* s3: the store itself, its loop, and its table. */
+#include "s3.h"
+
+#include "blobferry/base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONCURRENCY 16
+
+/* ---- open ----------------------------------------------------------------------------------------- */
+
+/* bucket[/prefix]; the prefix as it stands: plan puts it before every key. */
+static enum err_code parse(const char *rest, struct driver_target *t, struct err *e)
+{
+    const size_t n = strcspn(rest, "/");
+
+    if (n == 0) {
+        err_set(e, ERR_CONFIG, "'s3://%s' names no bucket", rest);
+        return err_hint(e, "give a target like s3://BUCKET[/PREFIX]");
+    }
+    t->place = strndup(rest, n);
+    t->prefix = str_dup(rest[n] == '/' ? rest + n + 1 : "");
+    if (t->place == NULL || t->prefix == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    return ERR_OK;
+}
+
+static enum err_code check_credentials(const struct objstore_credentials *c, struct err *e)
+{
+    if (c != NULL && c->access_key[0] != '\0' && secret_is_set(&c->secret))
+        return ERR_OK;
+    err_set(e, ERR_CONFIG, "no credentials for the object store");
+    return err_hint(e, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or "
+                       "CLOUDFLARE_API_TOKEN");
+}
+
+/* Endpoint, profile and region depend on each other: R2's region is auto, AWS's endpoint follows from the region. */
+static enum err_code set_place(struct s3_store *s, const struct objstore_options *o, struct err *e)
+{
+    struct s3_endpoint_options at = {.url = o->endpoint_url,
+                                     .region = o->region,
+                                     .bucket = s->bucket,
+                                     .virtual_host = o->virtual_host};
+    enum err_code code;
+
+    if (str_empty(at.region) && o->profile == OBJSTORE_R2)
+        at.region = "auto";
+    code = s3_endpoint_init(&s->at, &at, e);
+    if (code != ERR_OK)
+        return code;
+    s->base.profile = o->profile == OBJSTORE_AUTO ? s3_endpoint_profile(s->at.host) : o->profile;
+    s->base.features = objstore_profile_features(s->base.profile);
+    if (!str_empty(o->region))
+        str_copy(s->region, sizeof s->region, o->region);
+    else
+        str_copy(s->region, sizeof s->region,
+                 s->base.profile == OBJSTORE_R2 ? "auto" : "us-east-1");
+    if (asprintf(&s->base.name, "s3://%s at %s", s->bucket, s->at.host) < 0) {
+        s->base.name = NULL;
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    return ERR_OK;
+}
+
+static void release(struct s3_store *s)
+{
+    http_free(s->http);
+    sigv4_release(&s->signer);
+    free(s->bucket);
+    free(s);
+}
+
+static bool is_unset(const struct retry_policy *p)
+{
+    return p->max_retries == 0 && p->base_ms == 0 && p->cap_ms == 0 && p->deadline_ms == 0;
+}
+
+static enum err_code open_store(struct objstore **out, const struct driver_target *t,
+                                const struct objstore_options *o, struct err *e)
+{
+    struct s3_store *s;
+    enum err_code code = check_credentials(o->credentials, e);
+    const struct http_options http = {.max_connections =
+                                          o->concurrency > 0 ? o->concurrency : CONCURRENCY,
+                                      .ca_file = o->ca_file,
+                                      .bytes_per_second = o->bytes_per_second,
+                                      .verbose = o->verbose};
+
+    if (code != ERR_OK)
+        return code;
+    s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    s->bucket = str_dup(t->place);
+    str_copy(s->source, sizeof s->source, o->credentials->source);
+    s->retry = o->retry;
+    if (is_unset(&s->retry))
+        retry_defaults(&s->retry);
+    code = s->bucket == NULL ? err_set(e, ERR_NOMEM, "out of memory") : set_place(s, o, e);
+    if (code == ERR_OK)
+        code = sigv4_init(&s->signer,
+                          &(struct sigv4_keys){.access_key = o->credentials->access_key,
+                                               .secret = &o->credentials->secret,
+                                               .session_token = &o->credentials->session_token},
+                          s->region, "s3", e);
+    if (code == ERR_OK)
+        code = http_new(&s->http, &http, e);
+    if (code != ERR_OK) {
+        free(s->base.name);
+        release(s);
+        return code;
+    }
+    *out = &s->base;
+    return ERR_OK;
+}
+
+static void close_store(struct objstore *store)
+{
+    release((struct s3_store *)store); /* http_free cancels: every operation calls back */
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------- */
+
+static enum err_code run(struct objstore *store, int timeout_ms, struct err *e)
+{
+    return http_run(((struct s3_store *)store)->http, timeout_ms, e);
+}
+
+static size_t active(const struct objstore *store)
+{
+    return ((const struct s3_store *)store)->active;
+}
+
+static void cancel_all(struct objstore *store)
+{
+    http_cancel_all(((struct s3_store *)store)->http);
+}
+
+static void requests(const struct objstore *store, struct objstore_requests *out)
+{
+    struct http_counts c;
+
+    http_counts(((const struct s3_store *)store)->http, &c);
+    *out = (struct objstore_requests){.get = c.get,
+                                      .head = c.head,
+                                      .put = c.put,
+                                      .post = c.post,
+                                      .delete_ = c.delete_,
+                                      .bytes_sent = c.bytes_sent,
+                                      .bytes_received = c.bytes_received};
+}
+
+static int64_t skew_ms(const struct objstore *store)
+{
+    return ((const struct s3_store *)store)->skew_ms;
+}
+
+const struct objstore_ops s3_ops = {
+    .scheme = "s3://",
+    .parse = parse,
+    .open = open_store,
+    .close = close_store,
+    .stat = s3_stat_start,
+    .get = s3_get_start,
+    .put = s3_put_start,
+    .remove = s3_remove_start,
+    .remove_many = s3_bulk_start,
+    .abort = s3_abort_start,
+    .list = s3_list_start,
+    .list_uploads = s3_list_uploads,
+    .ping = s3_list_ping,
+    .run = run,
+    .active = active,
+    .cancel_all = cancel_all,
+    .requests = requests,
+    .skew_ms = skew_ms,
+    .probe = s3_probe,
+};
