@@ -73,6 +73,7 @@ struct tracker_ops {
 struct tracker {
     const struct tracker_ops *ops;
     char *name; /* owned; URL without secrets */
+    struct err spare;
 };
 
 extern const struct tracker_ops sqlite_ops;

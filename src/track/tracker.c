@@ -8,9 +8,22 @@
 
 static const struct tracker_ops *const drivers[] = {&sqlite_ops};
 
+/* Drivers may rely on being given one: a caller that does not want to know is given the tracker's own. */
+static struct err *told(struct tracker *t, struct err *e)
+{
+    if (e != NULL)
+        return e;
+    err_init(&t->spare);
+    return &t->spare;
+}
+
 enum err_code tracker_open(struct tracker **out, const struct tracker_options *o, struct err *e)
 {
+    struct err spare;
+
     *out = NULL;
+    if (e == NULL)
+        err_init(e = &spare);
     if (o == NULL || str_empty(o->url)) {
         err_set(e, ERR_CONFIG, "no tracking database is named");
         return err_hint(e, "give --db sqlite:PATH");
@@ -40,43 +53,43 @@ const char *tracker_name(const struct tracker *t)
 enum err_code tracker_inspect(struct tracker *t, struct tracker_schema *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
-    return t->ops->inspect(t, out, e);
+    return t->ops->inspect(t, out, told(t, e));
 }
 
 enum err_code tracker_require(struct tracker *t, struct err *e)
 {
-    return t->ops->require(t, e);
+    return t->ops->require(t, told(t, e));
 }
 
 enum err_code tracker_init(struct tracker *t, int *created, struct err *e)
 {
     *created = 0;
-    return t->ops->init(t, created, e);
+    return t->ops->init(t, created, told(t, e));
 }
 
 enum err_code tracker_prepare(struct tracker *t, struct err *e)
 {
-    return t->ops->prepare(t, e);
+    return t->ops->prepare(t, told(t, e));
 }
 
 enum err_code tracker_heads(struct tracker *t, tracker_head_fn *fn, void *user, struct err *e)
 {
-    return t->ops->heads(t, fn, user, e);
+    return t->ops->heads(t, fn, user, told(t, e));
 }
 
 enum err_code tracker_set_head(struct tracker *t, const struct tracker_head *h, struct err *e)
 {
-    return t->ops->set_head(t, h, e);
+    return t->ops->set_head(t, h, told(t, e));
 }
 
 enum err_code tracker_run_begin(struct tracker *t, const struct tracker_run *r, struct err *e)
 {
-    return t->ops->run_begin(t, r, e);
+    return t->ops->run_begin(t, r, told(t, e));
 }
 
 enum err_code tracker_run_end(struct tracker *t, const struct tracker_run *r, struct err *e)
 {
-    return t->ops->run_end(t, r, e);
+    return t->ops->run_end(t, r, told(t, e));
 }
 
 enum err_code tracker_lock(struct tracker *t, const struct tracker_lock *l, struct err *e)
@@ -90,19 +103,19 @@ enum err_code tracker_lock(struct tracker *t, const struct tracker_lock *l, stru
         lock.batch_ids = everything;
         lock.batch_count = 1;
     }
-    return t->ops->lock(t, &lock, e);
+    return t->ops->lock(t, &lock, told(t, e));
 }
 
 enum err_code tracker_unlock(struct tracker *t, const char *owner, struct err *e)
 {
-    return t->ops->unlock(t, owner, e);
+    return t->ops->unlock(t, owner, told(t, e));
 }
 
 enum err_code tracker_plan(struct tracker *t, tracker_plan_next_fn *next,
                            tracker_plan_done_fn *done, void *user, const struct tracker_head *head,
                            struct err *e)
 {
-    return t->ops->plan(t, next, done, user, head, e);
+    return t->ops->plan(t, next, done, user, head, told(t, e));
 }
 
 enum err_code tracker_key_holder(struct tracker *t, const char *key_digest, char *batch,
@@ -110,21 +123,21 @@ enum err_code tracker_key_holder(struct tracker *t, const char *key_digest, char
 {
     if (size > 0)
         batch[0] = '\0';
-    return t->ops->key_holder(t, key_digest, batch, size, e);
+    return t->ops->key_holder(t, key_digest, batch, size, told(t, e));
 }
 
 enum err_code tracker_batch_exists(struct tracker *t, const char *batch_id, bool *exists,
                                    struct err *e)
 {
     *exists = false;
-    return t->ops->batch_exists(t, batch_id, exists, e);
+    return t->ops->batch_exists(t, batch_id, exists, told(t, e));
 }
 
 enum err_code tracker_file_exists(struct tracker *t, const char *file_id, bool *exists,
                                   struct err *e)
 {
     *exists = false;
-    return t->ops->file_exists(t, file_id, exists, e);
+    return t->ops->file_exists(t, file_id, exists, told(t, e));
 }
 
 /* A page of 0 rows would look like the end. */
@@ -138,7 +151,7 @@ enum err_code tracker_files_without_key(struct tracker *t, const char *source_co
                                         struct err *e)
 {
     record_list_reset(out);
-    return t->ops->files_without_key(t, source_column, after_id, page_size(limit), out, e);
+    return t->ops->files_without_key(t, source_column, after_id, page_size(limit), out, told(t, e));
 }
 
 enum err_code tracker_claim(struct tracker *t, const struct tracker_claim *c,
@@ -150,18 +163,18 @@ enum err_code tracker_claim(struct tracker *t, const struct tracker_claim *c,
         return err_set(e, ERR_GENERAL, "a claim needs an owner");
     record_list_reset(out);
     claim.limit = page_size(c->limit);
-    return t->ops->claim(t, &claim, out, e);
+    return t->ops->claim(t, &claim, out, told(t, e));
 }
 
 enum err_code tracker_owners(struct tracker *t, const char *me, tracker_owner_fn *fn, void *user,
                              struct err *e)
 {
-    return t->ops->owners(t, me, fn, user, e);
+    return t->ops->owners(t, me, fn, user, told(t, e));
 }
 
 enum err_code tracker_renew(struct tracker *t, const char *owner, int64_t until_ms, struct err *e)
 {
-    return t->ops->renew(t, owner, until_ms, e);
+    return t->ops->renew(t, owner, until_ms, told(t, e));
 }
 
 enum err_code tracker_release(struct tracker *t, const char *owner, int64_t *released,
@@ -172,13 +185,13 @@ enum err_code tracker_release(struct tracker *t, const char *owner, int64_t *rel
     if (released == NULL)
         released = &ignored;
     *released = 0;
-    return t->ops->release(t, owner, released, e);
+    return t->ops->release(t, owner, released, told(t, e));
 }
 
 enum err_code tracker_set_upload(struct tracker *t, const char *id, const char *owner,
                                  const char *upload_id, int64_t part_size, struct err *e)
 {
-    return t->ops->set_upload(t, id, owner, upload_id, part_size, e);
+    return t->ops->set_upload(t, id, owner, upload_id, part_size, told(t, e));
 }
 
 /* What can be refused without looking at the database is refused before anything is written. */
@@ -207,13 +220,13 @@ enum err_code tracker_apply(struct tracker *t, struct tracker_move *moves, size_
         if (code != ERR_OK)
             return code;
     }
-    return t->ops->apply(t, moves, n, head, e);
+    return t->ops->apply(t, moves, n, head, told(t, e));
 }
 
 enum err_code tracker_debts_paid(struct tracker *t, const char *const *ids, size_t n,
                                  const struct tracker_head *head, struct err *e)
 {
-    return t->ops->debts_paid(t, ids, n, head, e);
+    return t->ops->debts_paid(t, ids, n, head, told(t, e));
 }
 
 enum err_code tracker_shared_keys(struct tracker *t, struct tracker_key_ref *refs, size_t n,
@@ -223,7 +236,7 @@ enum err_code tracker_shared_keys(struct tracker *t, struct tracker_key_ref *ref
         return err_set(e, ERR_GENERAL, "more than 1000 keys are asked for at once");
     for (size_t i = 0; i < n; i++)
         refs[i].shared = false;
-    return n == 0 ? ERR_OK : t->ops->shared_keys(t, refs, n, e);
+    return n == 0 ? ERR_OK : t->ops->shared_keys(t, refs, n, told(t, e));
 }
 
 enum err_code tracker_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
@@ -234,7 +247,7 @@ enum err_code tracker_refresh(struct tracker *t, const char *batch_id, int64_t *
     if (changed == NULL)
         changed = &ignored;
     *changed = 0;
-    return t->ops->refresh(t, batch_id, changed, e);
+    return t->ops->refresh(t, batch_id, changed, told(t, e));
 }
 
 static const struct tracker_filter no_filter;
@@ -244,27 +257,28 @@ enum err_code tracker_records(struct tracker *t, const struct tracker_filter *f,
                               struct err *e)
 {
     record_list_reset(out);
-    return t->ops->records(t, f != NULL ? f : &no_filter, after_id, page_size(limit), out, e);
+    return t->ops->records(t, f != NULL ? f : &no_filter, after_id, page_size(limit), out,
+                           told(t, e));
 }
 
 enum err_code tracker_totals(struct tracker *t, const struct tracker_filter *f,
                              struct tracker_totals *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
-    return t->ops->totals(t, f != NULL ? f : &no_filter, out, e);
+    return t->ops->totals(t, f != NULL ? f : &no_filter, out, told(t, e));
 }
 
 enum err_code tracker_batches(struct tracker *t, const char *batch_id, size_t limit,
                               struct batch_list *out, struct err *e)
 {
     record_batches_reset(out);
-    return t->ops->batches(t, batch_id, limit, out, e);
+    return t->ops->batches(t, batch_id, limit, out, told(t, e));
 }
 
 enum err_code tracker_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
                            void *user, struct err *e)
 {
-    return t->ops->dump(t, f != NULL ? f : &no_filter, fn, user, e);
+    return t->ops->dump(t, f != NULL ? f : &no_filter, fn, user, told(t, e));
 }
 
 static const char *const table_names[TRACKER_TABLES] = {
@@ -294,5 +308,5 @@ enum err_code tracker_restore(struct tracker *t, const struct tracker_restore *r
                               struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e)
 {
     memset(counts, 0, TRACKER_TABLES * sizeof *counts);
-    return t->ops->restore(t, r, counts, e);
+    return t->ops->restore(t, r, counts, told(t, e));
 }

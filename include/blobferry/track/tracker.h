@@ -190,7 +190,7 @@ struct tracker_move {
     const char *etag;
     const char *version_id;
     const char *object_owner;
-    bool pre_existed;         /* stored when to is completed */
+    bool pre_existed; /* stored when to is completed */
     const struct source_identity *source;
     int64_t size;            /* stored into file_size when it was NULL; -1 leaves */
     bool delete_owed;        /* stored when to is rolled_back */
@@ -238,7 +238,8 @@ struct tracker_totals {
     int64_t unparsable_dates; /* rows left out because started_at could not be read as a time */
     int64_t orphan_files;     /* file_id without a files row */
     int64_t owed;             /* deletes still owed */
-    int64_t unusable_ids;     /* rows whose id is NULL, a BLOB, holds a NUL byte or is over 64 KiB: in counts, but in no
+    int64_t
+        unusable_ids; /* rows whose id is NULL, a BLOB, holds a NUL byte or is over 64 KiB: in counts, but in no
                                * page and never claimed, for nothing could name them */
 };
 /* Page in id order after after_id (NULL: start); empty page: end. */
@@ -270,11 +271,11 @@ enum err_code tracker_dump(struct tracker *t, const struct tracker_filter *f, tr
 
 /* ---- restore: rows of a dump put back as they were ------------------------------------------------------------- */
 enum tracker_table { /* in the order of a dump */
-    TRACKER_BATCHES,
-    TRACKER_MIGRATIONS,
-    TRACKER_FILES,
-    TRACKER_RECORDS, /* blobferry_records */
-    TRACKER_TABLES
+                     TRACKER_BATCHES,
+                     TRACKER_MIGRATIONS,
+                     TRACKER_FILES,
+                     TRACKER_RECORDS, /* blobferry_records */
+                     TRACKER_TABLES
 };
 const char *tracker_table_name(enum tracker_table t);
 bool tracker_table_parse(const char *name, enum tracker_table *out);
@@ -305,7 +306,7 @@ struct tracker_restore {
 };
 struct tracker_restore_counts {
     int64_t rows, inserted, changed, same;
-    int64_t unlike; /* written, and then changed again by triggers of the application */
+    int64_t unlike;  /* written, and then changed again by triggers of the application */
     int64_t skipped; /* rows without a usable key: nothing could name them */
 };
 /* Insert or update by primary key, all in one transaction with the head; rows that are not in the backup are not touched, save that the
