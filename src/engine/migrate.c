@@ -55,6 +55,7 @@ static enum err_code job_open(struct migrate_job *j, const struct engine *g,
                               const struct migrate_options *o, struct migrate_result *out,
                               struct err *e)
 {
+    struct objstore_requests before;
     size_t share;
     enum err_code code;
 
@@ -75,6 +76,8 @@ static enum err_code job_open(struct migrate_job *j, const struct engine *g,
     code = results_init(&j->results, g, out, j->o.concurrency, e);
     if (code == ERR_OK)
         code = source_root_open(&j->root, g->source_root, e);
+    objstore_requests(g->store, &before);
+    j->bytes_sent_before = before.bytes_sent;
     share = LOAD_ALL / j->slot_count;
     j->lane = (struct transfer_lane){
         .g = g,
@@ -269,8 +272,11 @@ static enum err_code run_round(struct migrate_job *j, struct err *e)
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------ */
 
+/* Looking for work may cost more than a moment on a big database: it takes at most a twentieth of the time. */
 static void doze(const struct migrate_job *j, int64_t ms)
 {
+    if (ms < j->round_ms * 20)
+        ms = j->round_ms < 1500 ? j->round_ms * 20 : 30000;
     for (int64_t until = clock_mono_ms() + ms; clock_mono_ms() < until && !engine_stopping(j->g);)
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 }
@@ -304,7 +310,10 @@ static enum err_code work(struct migrate_job *j, struct err *e)
     enum err_code code = migrate_work_check(j, e);
 
     while (code == ERR_OK && !engine_stopping(j->g)) {
+        int64_t began = clock_mono_ms();
+
         code = run_round(j, e);
+        j->round_ms = clock_mono_ms() - began;
         if (code != ERR_OK || j->halted)
             break;
         j->first_round = false;
@@ -329,8 +338,11 @@ enum err_code migrate_run(const struct engine *g, const struct migrate_options *
 
     memset(out, 0, sizeof *out);
     code = job_open(&j, g, o, out, e);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
         code = work(&j, e);
+        if (j.claimed_ever > 0)
+            migrate_loop_progress(&j, true);
+    }
     if (code == ERR_OK)
         code = migrate_verdict(&j, e);
     out->elapsed_ms = clock_mono_ms() - started;

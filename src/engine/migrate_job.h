@@ -49,8 +49,10 @@ struct migrate_job {
     struct err skipped_why;
     int64_t halted_ms, renew_ms, progress_ms; /* monotonic */
     int64_t files_total, bytes_total;
-    int64_t wait_until_ms; /* for rows that others hold; 0: not waiting */
+    uint64_t bytes_sent_before; /* over the wire, by others than this run */
+    int64_t wait_until_ms;      /* for rows that others hold; 0: not waiting */
     int64_t wait_rows;
+    int64_t round_ms; /* what the last round took */
 };
 
 /* ---- migrate_work.c */

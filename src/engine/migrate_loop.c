@@ -140,6 +140,19 @@ static enum err_code keep_leases(struct migrate_job *j, struct err *e)
     return code;
 }
 
+/* Completed files, or, while a big one is on its way, what has gone over the wire. */
+static int64_t bytes_so_far(const struct migrate_job *j)
+{
+    struct objstore_requests r;
+    int64_t wire;
+
+    objstore_requests(j->lane.store, &r);
+    wire = (int64_t)(r.bytes_sent - j->bytes_sent_before);
+    if (j->bytes_total >= 0 && wire > j->bytes_total)
+        wire = j->bytes_total; /* what was sent again counts once */
+    return wire > j->results.bytes_done ? wire : j->results.bytes_done;
+}
+
 void migrate_loop_progress(struct migrate_job *j, bool force)
 {
     int64_t now = clock_mono_ms();
@@ -151,7 +164,7 @@ void migrate_loop_progress(struct migrate_job *j, bool force)
                                              .files_done = j->out->completed,
                                              .files_failed = j->out->failed,
                                              .files_total = j->files_total,
-                                             .bytes_done = j->results.bytes_done,
+                                             .bytes_done = bytes_so_far(j),
                                              .bytes_total = j->bytes_total});
 }
 
@@ -283,6 +296,5 @@ enum err_code migrate_loop_run(struct migrate_job *j, struct err *e)
     if (code != ERR_OK)
         abandon(j);
     migrate_claim_tidy(j);
-    migrate_loop_progress(j, true);
     return code;
 }

@@ -357,6 +357,37 @@ static void test_migrate_stops_cleanly_on_a_signal(void **state)
     world_check(w);
 }
 
+/* ---- watching ---------------------------------------------------------------------------------------------- */
+
+static struct world *watched;
+
+/* Asked again and again by the engine: brings the second batch when the first is done, and stops after it. */
+static bool stop_after_the_second(void)
+{
+    if (world_number(watched, "SELECT count(*) FROM file_migrations WHERE batch_id = 'late'") ==
+        0) {
+        if (str_eq(world_status(watched, "r1"), "completed"))
+            world_row(watched, (struct world_row){.id = "r2", .batch = "late", .path = "a"});
+        return false;
+    }
+    return str_eq(world_status(watched, "r2"), "completed");
+}
+
+static void test_migrate_watch_waits_for_new_work(void **state)
+{
+    struct world *w = *state;
+
+    watched = w;
+    world_file(w, "a", "x");
+    world_row(w, (struct world_row){.id = "r1", .path = "a", .key = "k/1"});
+    w->g.stopping = stop_after_the_second;
+    w->o.watch = true;
+    assert_int_equal(migrate_run(&w->g, &w->o, &w->result, &w->e), ERR_CANCELLED);
+    assert_int_equal(w->result.completed, 2);
+    assert_string_equal(world_status(w, "r2"), "completed");
+    world_check(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +412,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_migrate_stops_after_max_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_migrate_stops_cleanly_on_a_signal, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_migrate_watch_waits_for_new_work, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
