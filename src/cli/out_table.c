@@ -30,6 +30,7 @@ struct out_table *out_table_new(struct out *o, const struct out_column *columns,
     }
     t->out = o;
     scols_table_enable_colors(t->table, o->color_out);
+    scols_table_enable_noencoding(t->table, 1); /* cells come from out_safe: once is enough */
     /* a pipe gets every byte of every column; a terminal gets columns that fit */
     scols_table_enable_maxout(t->table, 0);
     for (size_t i = 0; i < n; i++)
