@@ -165,8 +165,10 @@ enum err_code journal_open(struct journal **out, const struct journal_options *o
     code = digest_init(&j->sha, DIGEST_SHA256, e);
     if (asprintf(&j->path, "%s/" FILE_NAME, o->dir) < 0)
         j->path = NULL;
-    if (code == ERR_OK && j->path == NULL)
-        code = err_set(e, ERR_NOMEM, "out of memory");
+    if (code == ERR_OK && j->path == NULL) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        code = ERR_NOMEM;
+    }
     if (code == ERR_OK)
         code = fsio_mkdirs(o->dir, 0700, e);
     if (code == ERR_OK)

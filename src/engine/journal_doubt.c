@@ -18,13 +18,16 @@ void journal_doubt_release(struct journal_doubt *d)
     d->slots = NULL;
 }
 
-/* FNV-1a with a finish that spreads it over the low bits. */
-static uint64_t fingerprint(const char *p, size_t n)
+/* FNV-1a over what is intended and for what, with a finish that spreads it over the low bits. */
+static uint64_t fingerprint(const char *stem, size_t stem_len, const char *id, size_t n)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
 
+    for (size_t i = 0; i < stem_len; i++)
+        h = (h ^ (unsigned char)stem[i]) * UINT64_C(0x100000001b3);
+    h *= UINT64_C(0x100000001b3); /* what a NUL between them does */
     for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)p[i]) * UINT64_C(0x100000001b3);
+        h = (h ^ (unsigned char)id[i]) * UINT64_C(0x100000001b3);
     h ^= h >> 32;
     h *= UINT64_C(0xd6e8feb86659fd93);
     h ^= h >> 32;
@@ -73,30 +76,51 @@ static void take_out(struct journal_doubt *d, uint64_t h)
     d->slots[hole] = 0;
 }
 
-static bool ends(const struct journal_line *l, const char *suffix)
+/* How much of the action comes before the suffix; 0 when it does not end so. */
+static size_t stem_of(const struct journal_line *l, const char *suffix)
 {
     const size_t n = strlen(suffix);
 
-    return l->action_len >= n && memcmp(l->action + l->action_len - n, suffix, n) == 0;
+    if (l->action_len <= n || memcmp(l->action + l->action_len - n, suffix, n) != 0)
+        return 0;
+    return l->action_len - n;
 }
+
+/* Outcomes that settle more than the intent of the same name, for they tell that the object was looked at. */
+static const struct {
+    const char *action, *settles[3];
+} wide[] = {
+    {"upload_outcome", {"upload", "delete", NULL}},
+    {"rollback_outcome", {"rollback", "delete", "upload"}},
+    {"debt_outcome", {"rollback", "delete", NULL}},
+    {"debt_paid", {"rollback", "delete", NULL}},
+};
 
 void journal_doubt_see(struct journal_doubt *d, const struct journal_line *l)
 {
-    const bool intent = ends(l, "_intent");
+    const size_t intent = stem_of(l, "_intent"), outcome = stem_of(l, "_outcome");
     const char *id;
     size_t n = 0;
 
-    if (!intent && !ends(l, "_outcome") && !journal_line_is(l, "debt_paid"))
+    if (intent == 0 && outcome == 0 && !journal_line_is(l, "debt_paid"))
         return;
     id = journal_line_member(l, "record_id", &n);
     if (id == NULL)
         id = journal_line_member(l, "batch_id", &n);
     if (id == NULL)
         return;
-    if (intent)
-        add(d, fingerprint(id, n));
-    else
-        take_out(d, fingerprint(id, n));
+    if (intent > 0) {
+        add(d, fingerprint(l->action, intent, id, n));
+        return;
+    }
+    if (outcome > 0)
+        take_out(d, fingerprint(l->action, outcome, id, n));
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        if (!journal_line_is(l, wide[i].action))
+            continue;
+        for (int k = 0; k < 3 && wide[i].settles[k] != NULL; k++)
+            take_out(d, fingerprint(wide[i].settles[k], strlen(wide[i].settles[k]), id, n));
+    }
 }
 
 int64_t journal_doubt_count(const struct journal_doubt *d)

@@ -1,8 +1,9 @@
 /* journal_doubt: which intents still lack an outcome, while an audit trail is read, in bounded memory.
  *
- * An action "…_intent" puts its record in doubt, an action "…_outcome" or "debt_paid" of the same record takes it out:
- * whatever came in between, somebody has looked since. Fingerprints of 64 bits are kept, at most JOURNAL_DOUBT_MAX of
- * them (4 MiB at most half full); intents beyond are counted and never taken back, so that the sum can only be too high, and `overflow` says so.
+ * "X_intent" puts X of its record in doubt, "X_outcome" of the same record takes it out; an upload's outcome settles a delete
+ * before it, a rollback's outcome settles all, a paid debt settles rollback and delete. Fingerprints of 64 bits are kept, at most
+ * JOURNAL_DOUBT_MAX (4 MiB, at most half full); intents beyond are counted and never taken back, so that the sum can only be too
+ * high, and `overflow` tells.
  */
 #ifndef BLOBFERRY_SRC_ENGINE_JOURNAL_DOUBT_H
 #define BLOBFERRY_SRC_ENGINE_JOURNAL_DOUBT_H

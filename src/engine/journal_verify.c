@@ -32,6 +32,7 @@ struct check {
     int64_t region_bytes;
     char region_last;
     char region_problem[200];
+    bool broken; /* the chain; what follows cannot be judged */
     struct journal_doubt doubt;
     struct head *heads; /* of this log, by seq */
     size_t heads_len, heads_cap, heads_at;
@@ -195,12 +196,14 @@ static void take_piece(struct check *c, const struct journal_piece *p)
     if (c->region_line > 0) {
         if (!region_is_recorded(c, &l)) {
             bad(c, c->region_line, "%s", c->region_problem);
+            c->broken = true;
             return;
         }
         c->out->torn++;
         c->region_line = 0;
     } else if (journal_line_is(&l, "torn_tail")) {
         bad(c, c->out->lines, "the torn line that this line records is missing");
+        c->broken = true;
         return;
     }
     accept(c, &l);
@@ -208,7 +211,7 @@ static void take_piece(struct check *c, const struct journal_piece *p)
 
 static void finish(struct check *c, bool ended)
 {
-    if (c->out->bad_line == 0 && c->region_line > 0) {
+    if (!c->broken && c->region_line > 0) {
         if (!ended && c->region_line == c->out->lines)
             bad(c, c->region_line,
                 "the last line is torn, by a crash or a cut (a crash's is recorded by the next "
@@ -216,10 +219,11 @@ static void finish(struct check *c, bool ended)
         else
             bad(c, c->region_line, "%s", c->region_problem);
     }
-    if (c->out->bad_line == 0 && c->out->lines == 0)
+    if (c->out->lines == 0)
         bad(c, 1, "the file is empty");
     c->out->in_doubt = journal_doubt_count(&c->doubt);
-    if (c->out->bad_line > 0)
+    c->out->in_doubt_at_most = c->doubt.overflow > 0;
+    if (c->broken || c->region_line > 0)
         return; /* heads behind the first bad line cannot be judged */
     for (; c->heads_at < c->heads_len; c->heads_at++) {
         c->out->heads++;
@@ -246,7 +250,7 @@ static enum err_code walk(struct check *c, struct err *e)
         memcpy(c->out->log_id, first.log, first.log_len < room ? first.log_len : room);
     }
     code = load_heads(c, e);
-    while (code == ERR_OK && p.len > 0 && c->out->bad_line == 0) {
+    while (code == ERR_OK && p.len > 0 && !c->broken) {
         ended = p.ends;
         take_piece(c, &p);
         code = journal_read_next(&c->read, &p, e);

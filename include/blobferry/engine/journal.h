@@ -8,7 +8,8 @@
  *
  * A group of lines is written under flock with one write(2); with `durable` followed by fdatasync (P6: intent before
  * an irreversible act). A torn last line (crash in the middle of a write) is kept: it is closed by LF and the next line is a record
- * {"action":"torn_tail","bytes":n,"sha256":…} that chains over the last whole line.
+ * {"action":"torn_tail","bytes":n,"sha256":…} that chains over the last whole line; n and sha256 are of what was torn, without
+ * the closing LF. docs/audit.md describes the format for readers outside, docs/verify_audit.py checks it without our code.
  *
  *     struct journal *j;  journal_open(&j, &options, e);
  *     journal_add(j, &(struct journal_entry){.action = "upload_intent", .record = r}, e);  … (buffered)
@@ -68,7 +69,8 @@ size_t journal_pending(
     const struct journal
         *j); /* lines buffered; at most 4096 or 8 MiB, then journal_add commits by itself */
 /* Strings of *head belong to the journal and stay valid until the next commit. With nothing buffered: the current head. Any failure is
- * sticky: nothing irreversible may follow. */
+ * sticky: nothing irreversible may follow. Only the head of a durable commit may go into the database: after a power cut, another
+ * one would look like a cut tail. */
 enum err_code journal_commit(struct journal *j, bool durable, struct tracker_head *head,
                              struct err *e);
 const char *journal_path(const struct journal *j);
@@ -83,7 +85,8 @@ struct journal_report {
     char problem[256];            /* what is wrong with it */
     int64_t heads, heads_missing; /* database heads checked against this file */
     int64_t heads_elsewhere;      /* heads of other files: other hosts', or one that was removed */
-    int64_t in_doubt;             /* records with an intent and no outcome since; see below */
+    int64_t in_doubt;             /* intents without an outcome since */
+    bool in_doubt_at_most;        /* too many were open at once (262,144): in_doubt may be too high */
     char log_id[64];
     int64_t last_seq;
     char last_hash[65];

@@ -322,19 +322,24 @@ static void test_journal_verify_counts_intents_without_an_outcome(void **state)
     add(j, "upload_intent", "r1", "b");
     add(j, "upload_intent", "r2", "b");
     add(j, "upload_intent", "r3", "b");
-    add(j, "upload_intent", "r4", "b");
+    add(j, "rollback_intent", "r4", "b");
     add(j, "upload_outcome", "r2", "b");
     add(j, "upload_intent", "r1", "b"); /* again, after a crash */
     add(j, "rollback_intent", "r3", "b");
     add(j, "rollback_outcome", "r3", "b"); /* whoever rolled it back has looked */
-    add(j, "debt_paid", "r4", "b");
+    add(j, "delete_intent", "r4", "b");
+    add(j, "debt_outcome", "r4", "b");
+    add(j, "upload_intent", "r5", "b");
+    add(j, "delete_intent", "r5", "b");
+    add(j, "delete_outcome", "r5", "b"); /* the upload itself is still open */
     add(j, "verify_outcome", "r9", "b"); /* never in doubt */
     add(j, "cut_intent", NULL, "b2");
     assert_int_equal(journal_commit(j, true, NULL, NULL), ERR_OK);
     assert_int_equal(trail_verify(&t, &r), ERR_OK);
-    assert_int_equal(r.in_doubt, 2); /* r1, b2 */
+    assert_int_equal(r.in_doubt, 3); /* r1, r5, b2 */
     assert_int_equal(r.runs, 1);
     add(j, "upload_outcome", "r1", "b");
+    add(j, "rollback_outcome", "r5", "b");
     add(j, "cut_outcome", NULL, "b2");
     assert_int_equal(journal_commit(j, true, NULL, NULL), ERR_OK);
     assert_int_equal(trail_verify(&t, &r), ERR_OK);
