@@ -86,7 +86,7 @@ struct journal_report {
     int64_t heads, heads_missing; /* database heads checked against this file */
     int64_t heads_elsewhere;      /* heads of other files: other hosts', or one that was removed */
     int64_t in_doubt;             /* intents without an outcome since */
-    bool in_doubt_at_most;        /* too many were open at once (262,144): in_doubt may be too high */
+    bool in_doubt_at_most; /* too many were open at once (262,144): in_doubt may be too high */
     char log_id[64];
     int64_t last_seq;
     char last_hash[65];

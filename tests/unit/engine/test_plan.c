@@ -541,6 +541,63 @@ static void test_plan_stops_without_a_trace(void **state)
     planner_release(&p);
 }
 
+/* Asked before each row: by the third time, the first row is gathered, and somebody else plans its key. */
+static struct planner *racing;
+static int asked;
+
+static bool stop_never_but_race(void)
+{
+    struct plan_result result;
+    struct engine other = racing->g;
+    char url[512];
+
+    if (++asked != 4)
+        return false;
+    snprintf(url, sizeof url, "sqlite:%s/blobferry.db", racing->folder.dir);
+    other.stopping = NULL;
+    other.journal = NULL;
+    other.on_event = NULL;
+    assert_int_equal(tracker_open(&other.tracker, &(struct tracker_options){.url = url}, NULL),
+                     ERR_OK);
+    assert_int_equal(plan_run(&other,
+                              &(struct plan_options){.from = PLAN_FROM_CSV,
+                                                     .input = racing->input,
+                                                     .batch_id = "other"},
+                              NULL, NULL, &result, NULL),
+                     ERR_OK);
+    tracker_close(other.tracker);
+    return false;
+}
+
+static void test_plan_refuses_a_key_that_somebody_else_took_meanwhile(void **state)
+{
+    struct planner p;
+    struct json *m;
+    int64_t n = 0;
+    (void)state;
+
+    planner_init(&p);
+    planner_file(&p, "a", "1");
+    planner_file(&p, "b", "22");
+    planner_file(&p, "c", "333");
+    scratch_write(&p.folder, "input", "source_path\na\n");
+    racing = &p;
+    asked = 0;
+    p.g.stopping = stop_never_but_race;
+    assert_int_equal(planner_run(&p, (struct plan_options){.batch_id = "b-1"}), ERR_PARTIAL);
+    assert_true(asked > 4);
+    assert_string_equal(p.problems,
+                        "0|a|a|conflict|target key is planned already in batch 'other'\n");
+    assert_int_equal(p.result.planned, 2);
+    assert_int_equal(p.result.bytes, 5);
+    assert_int_equal(planner_rows(&p, "b-1"), 2);
+    assert_int_equal(planner_rows(&p, "other"), 1);
+    m = planner_manifest(&p, "b-1");
+    assert_true(json_integer(json_get(m, "files"), &n) && n == 2);
+    json_free(m);
+    planner_release(&p);
+}
+
 /* No manifest can be written: then no row is, either. */
 static void test_plan_writes_no_row_without_its_manifest(void **state)
 {
@@ -588,6 +645,7 @@ int main(void)
         cmocka_unit_test(test_plan_refuses_batch_ids_that_name_no_file),
         cmocka_unit_test(test_plan_of_nothing_is_not_found),
         cmocka_unit_test(test_plan_stops_without_a_trace),
+        cmocka_unit_test(test_plan_refuses_a_key_that_somebody_else_took_meanwhile),
         cmocka_unit_test(test_plan_writes_no_row_without_its_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
