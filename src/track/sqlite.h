@@ -152,9 +152,9 @@ enum err_code sqlite_keys_holder(struct tracker *t, const char *key_digest, char
                                  size_t size, struct err *e);
 enum err_code sqlite_keys_shared(struct tracker *t, struct tracker_key_ref *refs, size_t n,
                                  struct err *e);
-enum err_code sqlite_files_batch_exists(struct tracker *t, const char *batch_id, bool *exists,
+enum err_code sqlite_files_batch_exists(struct tracker *t, const char *batch_id, bool *found,
                                         struct err *e);
-enum err_code sqlite_files_exists(struct tracker *t, const char *file_id, bool *exists,
+enum err_code sqlite_files_exists(struct tracker *t, const char *file_id, bool *found,
                                   struct err *e);
 enum err_code sqlite_files_without_key(struct tracker *t, const char *source_column,
                                        const char *after_id, size_t limit, struct record_list *out,

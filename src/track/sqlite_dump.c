@@ -11,8 +11,12 @@ static enum err_code dump_rows(struct sqlite *s, sqlite3_stmt *q, const char *ta
 {
     struct tracker_value *values = calloc(COLUMNS_MAX, sizeof *values);
     bool row = true;
-    enum err_code code = values != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
+    if (values == NULL) {
+        sqlite_statement_done(q);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
     while (code == ERR_OK && row) {
         code = sqlite_statement_next(s, q, &row, e);
         if (code != ERR_OK || !row)

@@ -102,36 +102,40 @@ enum err_code sqlite_keys_holder(struct tracker *t, const char *key_digest, char
 
 /* ---- shared keys --------------------------------------------------------------------------------------------- */
 
+/* The refs that have a key, in its order. */
+struct sorted {
+    struct tracker_key_ref *ref;
+};
+
 static int by_key(const void *a, const void *b)
 {
-    const struct tracker_key_ref *const *x = a, *const *y = b;
-    return strcmp((*x)->key, (*y)->key);
+    const struct sorted *x = a, *y = b;
+    return strcmp(x->ref->key, y->ref->key);
 }
 
 /* Marks every ref with this key whose own id (of the kind that `mine` says) is another. */
-static void mark(struct tracker_key_ref **refs, size_t n, const char *key, const char *id,
-                 bool files)
+static void mark(const struct sorted *refs, size_t n, const char *key, const char *id, bool files)
 {
     size_t low = 0, high = n;
 
     while (low < high) { /* the first one not below key */
         const size_t middle = low + (high - low) / 2;
-        if (strcmp(refs[middle]->key, key) < 0)
+        if (strcmp(refs[middle].ref->key, key) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < n && strcmp(refs[low]->key, key) == 0; low++) {
-        const char *own = files ? refs[low]->file_id : refs[low]->id;
+    for (; low < n && strcmp(refs[low].ref->key, key) == 0; low++) {
+        const char *own = files ? refs[low].ref->file_id : refs[low].ref->id;
         if (own == NULL || id == NULL || strcmp(own, id) != 0)
-            refs[low]->shared = true;
+            refs[low].ref->shared = true;
     }
 }
 
 /* One statement for all of the keys: by the index on the key where there is one (never by that on the status, hence the
  * unary plus), else one scan. */
 static enum err_code search(struct sqlite *s, const char *sql_before, const char *sql_after,
-                            struct tracker_key_ref **refs, size_t n, bool files, struct err *e)
+                            const struct sorted *refs, size_t n, bool files, struct err *e)
 {
     struct sqlite_select select;
     bool row = true;
@@ -143,7 +147,7 @@ static enum err_code search(struct sqlite *s, const char *sql_before, const char
     const size_t shape = n <= 10 ? 10 : n <= 100 ? 100 : 1000;
     for (size_t i = 0; i < shape; i++) {
         buf_str(&select.sql, i == 0 ? "" : ",");
-        sqlite_select_bind(&select, (struct sqlite_arg)SQLITE_T(refs[i < n ? i : n - 1]->key));
+        sqlite_select_bind(&select, (struct sqlite_arg)SQLITE_T(refs[i < n ? i : n - 1].ref->key));
     }
     buf_str(&select.sql, sql_after);
     sqlite3_stmt *q = sqlite_select_query(s, &select, e);
@@ -172,12 +176,12 @@ enum err_code sqlite_keys_shared(struct tracker *t, struct tracker_key_ref *refs
 
     if (code != ERR_OK)
         return code;
-    struct tracker_key_ref **sorted = calloc(n, sizeof *sorted);
+    struct sorted *sorted = calloc(n, sizeof *sorted);
     if (sorted == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
         if (refs[i].key != NULL)
-            sorted[used++] = &refs[i];
+            sorted[used++].ref = &refs[i];
     }
     qsort(sorted, used, sizeof *sorted, by_key);
     if (used > 0)

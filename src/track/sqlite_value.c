@@ -26,13 +26,17 @@ void sqlite_value_read(sqlite3_stmt *q, int column, struct tracker_value *v)
 
 bool sqlite_value_same(const struct tracker_value *a, const struct tracker_value *b)
 {
+    uint64_t x, y;
+
     if (a->type != b->type)
         return false;
     switch (a->type) {
     case TRACKER_INTEGER:
         return a->integer == b->integer;
     case TRACKER_REAL:
-        return memcmp(&a->real, &b->real, sizeof a->real) == 0;
+        memcpy(&x, &a->real, sizeof x); /* bit by bit: a NaN is itself, and -0.0 is not 0.0 */
+        memcpy(&y, &b->real, sizeof y);
+        return x == y;
     case TRACKER_TEXT:
     case TRACKER_BLOB:
         return a->len == b->len && (a->len == 0 || memcmp(a->bytes, b->bytes, a->len) == 0);

@@ -69,7 +69,7 @@ static enum err_code open_unlinked(struct stage *s, const char *dir, struct err 
 
     if (dir == NULL)
         dir = getenv("TMPDIR");
-    if (str_empty(dir))
+    if (dir == NULL || *dir == '\0')
         dir = "/tmp";
     const int n =
         snprintf(path, sizeof path, "%s%s/blobferry-plan-XXXXXX", *dir == '/' ? "" : "./", dir);

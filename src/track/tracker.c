@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const struct tracker_ops *const drivers[] = {&sqlite_ops};
+static const struct tracker_ops *const drivers[] = {&sqlite_ops, NULL};
 
 /* Drivers may rely on being given one: a caller that does not want to know is given the tracker's own. */
 static struct err *told(struct tracker *t, struct err *e)
@@ -28,9 +28,9 @@ enum err_code tracker_open(struct tracker **out, const struct tracker_options *o
         err_set(e, ERR_CONFIG, "no tracking database is named");
         return err_hint(e, "give --db sqlite:PATH");
     }
-    for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
-        if (str_starts(o->url, drivers[i]->scheme))
-            return drivers[i]->open(out, o, o->url + strlen(drivers[i]->scheme), e);
+    for (const struct tracker_ops *const *d = drivers; *d != NULL; d++) {
+        if (str_starts(o->url, (*d)->scheme))
+            return (*d)->open(out, o, o->url + strlen((*d)->scheme), e);
     }
     /* The URL may hold a password: only its scheme is repeated (P8). */
     size_t scheme = strcspn(o->url, ":/@?");
