@@ -7,25 +7,24 @@
 #include "blobferry/codec/json.h"
 #include "blobferry/codec/text.h"
 #include "blobferry/codec/timefmt.h"
+#include "engine/backup_read.h"
+#include "engine/backup_sink.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FLUSH_AT    ((size_t)64 << 10)
-#define ROW_MAX     ((size_t)128 << 20) /* one row's text; SQLite's own limit of ours is below it */
+#define ROW_MAX     ((size_t)64 << 20)        /* one row's text: no more could be read back */
+#define EXACT_MAX   INT64_C(9007199254740992) /* 2^53 */
 #define NAMES_TRIED 100
 #define TABLES_MAX  8
 #define TAIL_FORMAT ",\"sha256\":\"%s\"}\n"
-#define TAIL_SIZE   (sizeof TAIL_FORMAT - sizeof "%s" + 64)
 
 /* A backup on its way to the file: text is hashed as it leaves. */
 struct writer {
-    struct fsio_atomic file;
+    struct backup_sink sink;
     struct buf text;
     struct json_out json;
     struct digest digest;
@@ -34,7 +33,7 @@ struct writer {
         int64_t rows;
     } tables[TABLES_MAX];
     size_t table_count;
-    int64_t rows, bytes;
+    int64_t rows;
     bool name_taken; /* by another backup, just before this one was finished */
 };
 
@@ -49,10 +48,16 @@ static enum err_code flush(struct writer *w, size_t above, struct err *e)
     if (w->text.len <= above)
         return ERR_OK;
     digest_update(&w->digest, w->text.data, w->text.len);
-    code = fsio_atomic_write(&w->file, w->text.data, w->text.len, e);
-    w->bytes += (int64_t)w->text.len;
+    code = backup_sink_write(&w->sink, w->text.data, w->text.len, e);
     buf_reset(&w->text);
     return code;
+}
+
+static void put_form(struct json_out *o, const char *column, const char *form, const char *text)
+{
+    json_out_object(o, column);
+    json_out_string(o, form, text);
+    json_out_end(o);
 }
 
 static void put_blob(struct json_out *o, const struct tracker_value *v)
@@ -60,13 +65,10 @@ static void put_blob(struct json_out *o, const struct tracker_value *v)
     size_t size = (v->len + 2) / 3 * 4 + 1;
     char *text = malloc(size);
 
-    if (text == NULL || !text_base64(v->bytes, v->len, text, size)) {
+    if (text == NULL || !text_base64(v->bytes, v->len, text, size))
         o->b->failed = true;
-    } else {
-        json_out_object(o, v->column);
-        json_out_string(o, "blob", text);
-        json_out_end(o);
-    }
+    else
+        put_form(o, v->column, "blob", text);
     free(text);
 }
 
@@ -79,13 +81,16 @@ static void put_value(struct json_out *o, const struct tracker_value *v)
         json_out_null(o, v->column);
         break;
     case TRACKER_INTEGER:
-        json_out_integer(o, v->column, v->integer);
+        if (v->integer >= -EXACT_MAX && v->integer <= EXACT_MAX) {
+            json_out_integer(o, v->column, v->integer);
+        } else { /* JSON's readers round it */
+            snprintf(number, sizeof number, "%lld", (long long)v->integer);
+            put_form(o, v->column, "integer", number);
+        }
         break;
     case TRACKER_REAL:
         snprintf(number, sizeof number, "%.17g", v->real);
-        json_out_object(o, v->column);
-        json_out_string(o, "real", number);
-        json_out_end(o);
+        put_form(o, v->column, "real", number);
         break;
     case TRACKER_TEXT:
         json_out_bytes(o, v->column, v->bytes, v->len);
@@ -143,19 +148,21 @@ static void put_filter(struct json_out *o, const struct tracker_filter *f)
 
 static enum err_code open_file(const struct engine *g, struct writer *w, struct err *e)
 {
-    char stamp[TIMEFMT_SIZE], path[4000];
+    char stamp[TIMEFMT_SIZE], now[TIMEFMT_SIZE], path[4000];
+    const bool sealed = g->backup_key != NULL && secret_is_set(g->backup_key);
     enum err_code code = fsio_mkdirs(g->backup_dir, 0700, e);
 
     timefmt_stamp(clock_wall_ms(), stamp);
+    timefmt_iso(clock_wall_ms(), now);
     for (int i = 1; code == ERR_OK && i <= NAMES_TRIED; i++) {
         char suffix[16] = "";
         if (i > 1)
             snprintf(suffix, sizeof suffix, "-%d", i);
-        if (snprintf(path, sizeof path, "%s/migration_backup_%s%s.json", g->backup_dir, stamp,
-                     suffix) >= (int)sizeof path)
+        if (snprintf(path, sizeof path, "%s/migration_backup_%s%s.json%s", g->backup_dir, stamp,
+                     suffix, sealed ? ".enc" : "") >= (int)sizeof path)
             return err_set(e, ERR_CONFIG, "the backup folder's name is too long");
         if (!fsio_exists(path))
-            return fsio_atomic_begin(&w->file, path, 0600, e);
+            return backup_sink_begin(&w->sink, path, g->backup_key, now, e);
     }
     return code != ERR_OK ? code : err_set(e, ERR_CONFLICT, "too many backups in one second");
 }
@@ -163,16 +170,17 @@ static enum err_code open_file(const struct engine *g, struct writer *w, struct 
 static enum err_code write_all(const struct engine *g, const struct tracker_filter *f,
                                struct writer *w, struct err *e)
 {
-    char now[TIMEFMT_SIZE];
+    char now[TIMEFMT_SIZE], database[1024];
     enum err_code code;
 
     timefmt_iso(clock_wall_ms(), now);
+    backup_head_database(tracker_name(g->tracker), database, sizeof database);
     json_out_init(&w->json, &w->text, 0);
     json_out_object(&w->json, NULL);
     json_out_string(&w->json, "format", "blobferry-backup");
     json_out_integer(&w->json, "version", 1);
     json_out_string(&w->json, "created", now);
-    json_out_string(&w->json, "database", tracker_name(g->tracker));
+    json_out_string(&w->json, "database", database);
     json_out_string(&w->json, "run", g->run_id);
     put_filter(&w->json, f);
     json_out_object(&w->json, "tables");
@@ -199,15 +207,15 @@ static enum err_code seal(struct writer *w, struct backup_result *out, struct er
     digest_final(&w->digest, sum);
     text_hex(sum, DIGEST_SHA256_SIZE, out->sha256);
     snprintf(tail, sizeof tail, TAIL_FORMAT, out->sha256);
-    code = fsio_atomic_write(&w->file, tail, strlen(tail), e);
-    if (code == ERR_OK && !str_copy(out->path, sizeof out->path, w->file.path))
+    code = backup_sink_write(&w->sink, tail, strlen(tail), e);
+    if (code == ERR_OK && !str_copy(out->path, sizeof out->path, w->sink.file.path))
         code = err_set(e, ERR_CONFIG, "the backup folder's name is too long");
     if (code == ERR_OK) {
-        code = fsio_atomic_commit(&w->file, FSIO_NEW, e);
+        code = backup_sink_commit(&w->sink, e);
         w->name_taken = code == ERR_CONFLICT;
     }
     out->rows = w->rows;
-    out->bytes = w->bytes + (int64_t)strlen(tail);
+    out->bytes = w->sink.bytes;
     return code;
 }
 
@@ -219,7 +227,7 @@ static enum err_code create(const struct engine *g, const struct tracker_filter 
 
     memset(&w, 0, sizeof w);
     memset(out, 0, sizeof *out);
-    w.file.fd = -1;
+    w.sink.file.fd = -1;
     buf_init(&w.text, ROW_MAX);
     code = digest_init(&w.digest, DIGEST_SHA256, e);
     if (code == ERR_OK)
@@ -228,13 +236,37 @@ static enum err_code create(const struct engine *g, const struct tracker_filter 
         code = write_all(g, f, &w, e);
     if (code == ERR_OK)
         code = seal(&w, out, e);
-    fsio_atomic_abort(&w.file);
+    backup_sink_release(&w.sink);
     digest_release(&w.digest);
     buf_release(&w.text);
     *name_taken = w.name_taken;
     if (code != ERR_OK)
         memset(out, 0, sizeof *out);
     return code;
+}
+
+static enum err_code check(const char *path, const struct secret *key, struct backup_result *out,
+                           struct err *e)
+{
+    struct backup_read r;
+    enum err_code code = backup_read_open(&r, path, key, e);
+
+    if (code == ERR_OK)
+        code = backup_read_rest(&r, e);
+    if (code == ERR_OK) {
+        str_copy(out->sha256, sizeof out->sha256, r.sha256);
+        out->rows = r.all_rows;
+        out->bytes = r.source.stat.st_size;
+        if (out->path != path)
+            str_copy(out->path, sizeof out->path, path);
+    }
+    backup_read_close(&r);
+    return code;
+}
+
+enum err_code backup_check(const char *path, struct backup_result *out, struct err *e)
+{
+    return check(path, NULL, out, e);
 }
 
 enum err_code backup_create(const struct engine *g, const struct tracker_filter *f,
@@ -248,95 +280,11 @@ enum err_code backup_create(const struct engine *g, const struct tracker_filter 
         code = create(g, f, out, &name_taken, e);
     if (code == ERR_OK) { /* what was written is what can be read back (P12) */
         memset(&found, 0, sizeof found);
-        code = backup_check(out->path, &found, e);
+        code = check(out->path, g->backup_key, &found, e);
         if (code == ERR_OK && (!str_eq(found.sha256, out->sha256) || found.bytes != out->bytes))
             code = err_set(e, ERR_FILE, "'%s' is not what was written", out->path);
+        if (code != ERR_OK)
+            unlink(out->path);
     }
     return code != ERR_OK ? err_wrap(e, "backup") : ERR_OK;
-}
-
-/* ---- checking ----------------------------------------------------------------------------------- */
-
-static const char head[] = "{\"format\":\"blobferry-backup\",\"version\":1,";
-
-static enum err_code hash_front(int fd, int64_t length, const char *path,
-                                char hex[DIGEST_SHA256_HEX], struct err *e)
-{
-    unsigned char sum[DIGEST_MAX];
-    char piece[65536];
-    struct digest d;
-    int64_t at = 0;
-    enum err_code code = digest_init(&d, DIGEST_SHA256, e);
-
-    while (code == ERR_OK && at < length) {
-        size_t want = length - at < (int64_t)sizeof piece ? (size_t)(length - at) : sizeof piece;
-        ssize_t n = pread(fd, piece, want, at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            code = err_set_errno(e, ERR_FILE, n < 0 ? errno : EIO, "cannot read backup '%s'", path);
-        } else {
-            digest_update(&d, piece, (size_t)n);
-            at += n;
-        }
-    }
-    if (code == ERR_OK) {
-        digest_final(&d, sum);
-        text_hex(sum, DIGEST_SHA256_SIZE, hex);
-    }
-    digest_release(&d);
-    return code;
-}
-
-/* A file that begins like one of ours, and is long enough to end like one. */
-static enum err_code look_at(int fd, const char *path, int64_t *size, struct err *e)
-{
-    char front[sizeof head];
-    struct stat st;
-
-    if (fstat(fd, &st) != 0)
-        return err_set_errno(e, ERR_FILE, errno, "cannot look at backup '%s'", path);
-    if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_FILE_TYPE, "'%s' is no regular file", path);
-    *size = st.st_size;
-    if (st.st_size < (off_t)(sizeof head - 1) ||
-        pread(fd, front, sizeof head - 1, 0) != (ssize_t)(sizeof head - 1) ||
-        memcmp(front, head, sizeof head - 1) != 0) {
-        err_set(e, ERR_PARSE, "'%s' is no backup of blobferry's", path);
-        return err_hint(e, "or of a newer version, or cut off at its very beginning");
-    }
-    if (st.st_size < (off_t)(sizeof head - 1 + TAIL_SIZE))
-        return err_set(e, ERR_CONFLICT, "backup '%s' is truncated", path);
-    return ERR_OK;
-}
-
-enum err_code backup_check(const char *path, struct backup_result *out, struct err *e)
-{
-    char tail[128] = "", wanted[128], hex[DIGEST_SHA256_HEX];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int64_t size = 0, front;
-    enum err_code code;
-
-    if (fd < 0)
-        return err_set_errno(e, ERR_FILE, errno, "cannot open backup '%s'", path);
-    code = look_at(fd, path, &size, e);
-    front = size - (int64_t)TAIL_SIZE;
-    if (code == ERR_OK)
-        code = hash_front(fd, front, path, hex, e);
-    if (code == ERR_OK && pread(fd, tail, TAIL_SIZE, front) != (ssize_t)TAIL_SIZE)
-        code = err_set(e, ERR_FILE, "cannot read backup '%s'", path);
-    if (code == ERR_OK) {
-        snprintf(wanted, sizeof wanted, TAIL_FORMAT, hex);
-        if (!str_eq(tail, wanted))
-            code = err_set(e, ERR_CONFLICT, "backup '%s' is truncated or has been altered", path);
-    }
-    close(fd);
-    if (code != ERR_OK)
-        return code;
-    str_copy(out->sha256, sizeof out->sha256, hex);
-    out->bytes = size;
-    if (out->path != path)
-        str_copy(out->path, sizeof out->path, path);
-    return ERR_OK;
 }

@@ -10,6 +10,7 @@
 #include "blobferry/base/err.h"
 #include "blobferry/base/log.h"
 #include "blobferry/base/process.h"
+#include "blobferry/base/secret.h"
 #include "blobferry/engine/journal.h"
 #include "blobferry/object/objstore.h"
 #include "blobferry/track/tracker.h"
@@ -51,6 +52,7 @@ struct engine {
     const char *
         source_root; /* directory; NULL: "/" is NOT assumed: paths must then be absolute and are opened beneath "/" */
     const char *backup_dir;
+    const struct secret *backup_key; /* backups are encrypted with it; NULL or unset: not */
     const char *batch_dir; /* batches/ */
     const char *run_id;
     struct engine_run *run; /* NULL: runs are not recorded */
