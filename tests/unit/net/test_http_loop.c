@@ -307,16 +307,20 @@ static void test_http_loop_cancel_from_a_sink(void **state)
 {
     struct answer a[2] = {{0}};
     struct talk t;
+    char quiet[128];
 
     (void)state;
     talk_open(&t, NULL);
-    scripted_add_text(t.s, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst");
-    scripted_add(t.s, &(struct scripted_reply){.hang = true});
+    (void)snprintf(quiet, sizeof quiet, "%s/quiet", scripted_url(t.s));
+    scripted_add(
+        t.s, &(struct scripted_reply){.target = "/bkt/key",
+                                      .text = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst"});
+    scripted_add(t.s, &(struct scripted_reply){.target = "/quiet", .hang = true});
     talk_submit(t.h,
                 &(struct http_request){
                     .method = "GET", .url = t.url, .sink = cancel_from_sink, .user = t.h},
                 &a[0]);
-    talk_submit(t.h, &(struct http_request){.method = "GET", .url = t.url}, &a[1]);
+    talk_submit(t.h, &(struct http_request){.method = "GET", .url = quiet}, &a[1]);
     talk_drive(t.h);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(a[i].calls, 1);
