@@ -214,15 +214,17 @@ void dir_fault(struct objstore_result *r, int errnum, const char *what, const ch
     case ENOSPC:
     case EDQUOT:
         r->outcome = OBJSTORE_DENIED; /* the next file would fare no better */
-        err_set_errno(&r->err, ERR_STORE_DENIED, errnum, "cannot %s '%s'", what, key);
+        err_set_errno(&r->err, ERR_STORE_DENIED, errnum, "cannot %s '%s'", what,
+                      driver_shown(key).text);
         err_hint(&r->err, "check the rights and the free space of the target directory");
         break;
     case ENAMETOOLONG:
-        dir_reject(r, key, "has a name of more than 255 bytes between two '/'");
+        dir_reject(r, key, "has more than 255 bytes between two '/', which no directory can hold");
         break;
     default:
         r->outcome = OBJSTORE_UNAVAILABLE;
-        err_set_errno(&r->err, ERR_STORE_UNAVAILABLE, errnum, "cannot %s '%s'", what, key);
+        err_set_errno(&r->err, ERR_STORE_UNAVAILABLE, errnum, "cannot %s '%s'", what,
+                      driver_shown(key).text);
         break;
     }
 }
@@ -230,13 +232,13 @@ void dir_fault(struct objstore_result *r, int errnum, const char *what, const ch
 void dir_reject(struct objstore_result *r, const char *key, const char *why)
 {
     r->outcome = OBJSTORE_REJECTED;
-    err_set(&r->err, ERR_STORE, "'%s' %s", key, why);
+    err_set(&r->err, ERR_STORE, "'%s' %s", driver_shown(key).text, why);
 }
 
 void dir_absent(struct objstore_result *r, const char *key)
 {
     r->outcome = OBJSTORE_ABSENT;
-    err_set(&r->err, ERR_NOTFOUND, "no object '%s'", key);
+    err_set(&r->err, ERR_NOTFOUND, "no object '%s'", driver_shown(key).text);
 }
 
 /* ---- ping ------------------------------------------------------------------------------------------ */

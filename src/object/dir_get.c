@@ -90,7 +90,8 @@ static bool open_object(struct dir_store *s, struct get *g)
     close(parent);
     if (r->outcome == OBJSTORE_DONE && g->op.extra != NULL && !str_eq(g->op.extra, r->info.etag)) {
         r->outcome = OBJSTORE_PRECONDITION;
-        err_set(&r->err, ERR_CONFLICT, "'%s' is not the object meant: its ETag differs", g->op.key);
+        err_set(&r->err, ERR_CONFLICT, "'%s' is not the object meant: its ETag differs",
+                driver_shown(g->op.key).text);
     }
     return r->outcome == OBJSTORE_DONE;
 }
@@ -130,7 +131,8 @@ static bool get_step(struct dir_store *s, struct dir_job *j)
     }
     if (n == 0) {
         r->outcome = OBJSTORE_CORRUPT;
-        err_set(&r->err, ERR_STORE_CORRUPT, "'%s' became shorter while it was read", g->op.key);
+        err_set(&r->err, ERR_STORE_CORRUPT, "'%s' became shorter while it was read",
+                driver_shown(g->op.key).text);
         return dir_op_end(&g->op);
     }
     g->at += (uint64_t)n;
@@ -139,7 +141,7 @@ static bool get_step(struct dir_store *s, struct dir_job *j)
     s->counts.bytes_received += (uint64_t)n;
     if (!g->sink(g->sink_user, s->slice, (size_t)n)) {
         r->outcome = OBJSTORE_CANCELLED;
-        err_set(&r->err, ERR_CANCELLED, "the reader of '%s' stopped", g->op.key);
+        err_set(&r->err, ERR_CANCELLED, "the reader of '%s' stopped", driver_shown(g->op.key).text);
         return dir_op_end(&g->op);
     }
     return g->left == 0 ? dir_op_end(&g->op) : false;

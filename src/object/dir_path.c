@@ -17,8 +17,8 @@ bool dir_path_root(struct dir_store *s, bool create, struct objstore_result *r)
 {
     if (s->root_fd >= 0)
         return true;
-    if (create && mkdir(s->path, 0700) != 0 && errno != EEXIST) {
-        dir_fault(r, errno, "create directory", s->path);
+    if (create && mkdir(s->path, 0700) != 0 && errno != EEXIST && errno != ENOENT) {
+        dir_fault(r, errno, "create the target directory", s->path);
         return false;
     }
     /* Links in the root's own path are the operator's. */

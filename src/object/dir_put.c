@@ -48,7 +48,7 @@ static bool judge_existing(struct put *p)
         return true;
     }
     r->outcome = OBJSTORE_PRECONDITION;
-    err_set(&r->err, ERR_CONFLICT, "'%s' exists already", p->op.key);
+    err_set(&r->err, ERR_CONFLICT, "'%s' exists already", driver_shown(p->op.key).text);
     return true;
 }
 
@@ -104,7 +104,7 @@ static bool source_changed(struct put *p, const char *how)
 {
     p->op.result.outcome = OBJSTORE_LOCAL;
     err_set(&p->op.result.err, ERR_FILE_CHANGED, "the source of '%s' %s while it was sent",
-            p->op.key, how);
+            driver_shown(p->op.key).text, how);
     return false;
 }
 
@@ -125,7 +125,8 @@ static bool copy_slice(struct dir_store *s, struct put *p)
         } while (n < 0 && errno == EINTR);
         if (n < 0) {
             r->outcome = OBJSTORE_LOCAL;
-            err_set_errno(&r->err, ERR_FILE, errno, "cannot read the source of '%s'", p->op.key);
+            err_set_errno(&r->err, ERR_FILE, errno, "cannot read the source of '%s'",
+                          driver_shown(p->op.key).text);
             return false;
         }
         if (n == 0)

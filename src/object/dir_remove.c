@@ -19,7 +19,8 @@ static void remove_object(struct dir_store *s, const char *key, const char *if_m
     if (parent >= 0 && dir_get_look(s, parent, leaf, key, r)) {
         if (if_match != NULL && !str_eq(if_match, r->info.etag)) {
             r->outcome = OBJSTORE_PRECONDITION;
-            err_set(&r->err, ERR_CONFLICT, "'%s' is not the object meant: its ETag differs", key);
+            err_set(&r->err, ERR_CONFLICT, "'%s' is not the object meant: its ETag differs",
+                    driver_shown(key).text);
         } else if ((unlinkat(parent, leaf, 0) != 0 && errno != ENOENT) || fsync(parent) != 0) {
             dir_fault(r, errno, "remove", key);
         } else {

@@ -182,7 +182,8 @@ static bool abort_step(struct dir_store *s, struct dir_job *j)
             dir_fault(&op->result, errno, "abort the upload of", op->key);
     } else {
         op->result.outcome = OBJSTORE_ABSENT;
-        err_set(&op->result.err, ERR_NOTFOUND, "no upload '%s' of '%s'", op->extra, op->key);
+        err_set(&op->result.err, ERR_NOTFOUND, "no upload '%s' of '%s'", op->extra,
+                driver_shown(op->key).text);
     }
     close(dir);
     return dir_op_end(op);

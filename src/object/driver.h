@@ -68,4 +68,10 @@ extern const struct objstore_ops dir_ops;
 /* The features a profile promises without a probe. */
 unsigned objstore_profile_features(enum objstore_profile p);
 
+/* A key as it may stand in a message: printable, and short enough to leave room for what is said of it. */
+struct driver_shown {
+    char text[200];
+};
+struct driver_shown driver_shown(const char *key);
+
 #endif

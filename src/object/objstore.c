@@ -205,16 +205,17 @@ static bool is_sha256(const char *hex)
 static enum err_code check_put(const struct objstore_put *p, struct err *e)
 {
     if (!is_sha256(p->sha256))
-        return err_set(e, ERR_GENERAL, "PUT of '%s' without its SHA-256", p->key);
+        return err_set(e, ERR_GENERAL, "PUT of '%s' without its SHA-256",
+                       driver_shown(p->key).text);
     if (p->data == NULL && p->size > 0 && p->fd < 0)
-        return err_set(e, ERR_GENERAL, "PUT of '%s' without a body", p->key);
+        return err_set(e, ERR_GENERAL, "PUT of '%s' without a body", driver_shown(p->key).text);
     if (p->part_size > 0 && p->part_size < p->size && p->part_size < OBJSTORE_PART_MIN)
         return err_set(e, ERR_LIMIT, "parts of %llu bytes are smaller than 5 MiB",
                        (unsigned long long)p->part_size);
     if (p->part_size > 0 && p->size / p->part_size >= OBJSTORE_PARTS_MAX &&
         p->size > p->part_size * OBJSTORE_PARTS_MAX)
-        return err_set(e, ERR_LIMIT, "'%s' would have more than %d parts", p->key,
-                       OBJSTORE_PARTS_MAX);
+        return err_set(e, ERR_LIMIT, "'%s' would have more than %d parts",
+                       driver_shown(p->key).text, OBJSTORE_PARTS_MAX);
     return ERR_OK;
 }
 
@@ -227,11 +228,11 @@ static enum err_code check_object(const struct objstore_put *p, struct err *e)
         return e->code;
     if (p->size > OBJSTORE_SIZE_MAX || (p->part_size == 0 && p->size > single_max) ||
         p->part_size > OBJSTORE_PART_MAX)
-        return err_set(e, ERR_LIMIT, "'%s' is too large for one PUT", p->key);
+        return err_set(e, ERR_LIMIT, "'%s' is too large for one PUT", driver_shown(p->key).text);
     if ((p->meta.record_id != NULL && strlen(p->meta.record_id) >= OBJINFO_ID_MAX) ||
         (p->meta.batch_id != NULL && strlen(p->meta.batch_id) >= OBJINFO_ID_MAX))
-        return err_set(e, ERR_LIMIT, "an id of '%s' has more than %d bytes", p->key,
-                       OBJINFO_ID_MAX - 1);
+        return err_set(e, ERR_LIMIT, "an id of '%s' has more than %d bytes",
+                       driver_shown(p->key).text, OBJINFO_ID_MAX - 1);
     return ERR_OK;
 }
 

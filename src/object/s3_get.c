@@ -41,7 +41,8 @@ static enum s3_verdict read_answer(void *user, const struct http_response *r, st
     uint64_t first, last, total;
 
     if (!s3_headers_info(r, &t->task.result.info)) {
-        err_set(e, ERR_STORE_CORRUPT, "'%s' has a checksum that is none", t->task.key);
+        err_set(e, ERR_STORE_CORRUPT, "'%s' has a checksum that is none",
+                driver_shown(t->task.key).text);
         return S3_CORRUPT;
     }
     if (!t->ranged && r->status == 200)
@@ -52,7 +53,7 @@ static enum s3_verdict read_answer(void *user, const struct http_response *r, st
                        : last == total - 1))
         return S3_OK;
     err_set(e, ERR_STORE_CORRUPT, "the store sent another range of '%s' than was asked for",
-            t->task.key);
+            driver_shown(t->task.key).text);
     return S3_CORRUPT;
 }
 
@@ -73,10 +74,11 @@ static void on_answer(void *user, const struct s3_answer *a)
     if (t->overrun) {
         result->outcome = OBJSTORE_CORRUPT;
         err_set(&result->err, ERR_STORE_CORRUPT, "the store sent more of '%s' than was asked for",
-                t->task.key);
+                driver_shown(t->task.key).text);
     } else if (t->stopped) {
         result->outcome = OBJSTORE_CANCELLED;
-        err_set(&result->err, ERR_CANCELLED, "the reader of '%s' stopped", t->task.key);
+        err_set(&result->err, ERR_CANCELLED, "the reader of '%s' stopped",
+                driver_shown(t->task.key).text);
     }
     s3_task_end(&t->task);
 }

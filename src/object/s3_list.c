@@ -76,7 +76,9 @@ static bool set_query(struct list_task *t)
 
     s3_request_query(r, uploads ? "uploads" : "list-type", uploads ? "" : "2");
     s3_request_query(r, uploads ? "max-uploads" : "max-keys", t->max);
-    s3_request_query(r, "encoding-type", "url");
+    /* Not for uploads: Ceph encodes the keys there and does not say so in its answer. */
+    if (!uploads)
+        s3_request_query(r, "encoding-type", "url");
     if (t->prefix[0] != '\0')
         s3_request_query(r, "prefix", t->prefix);
     if (uploads && t->token != NULL) {

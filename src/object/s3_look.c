@@ -11,7 +11,8 @@ static enum s3_verdict read_head(void *user, const struct http_response *r, stru
 
     if (s3_headers_info(r, &l->info))
         return S3_OK;
-    err_set(e, ERR_STORE_CORRUPT, "'%s' has a checksum that is none", l->request.key);
+    err_set(e, ERR_STORE_CORRUPT, "'%s' has a checksum that is none",
+            driver_shown(l->request.key).text);
     return S3_CORRUPT;
 }
 
@@ -29,7 +30,8 @@ static enum s3_verdict read_byte(void *user, const struct http_response *r, stru
     struct s3_look *l = user;
 
     (void)r;
-    err_set(e, ERR_STORE_UNAVAILABLE, "'%s' is there for GET and not for HEAD", l->request.key);
+    err_set(e, ERR_STORE_UNAVAILABLE, "'%s' is there for GET and not for HEAD",
+            driver_shown(l->request.key).text);
     return S3_RETRY;
 }
 

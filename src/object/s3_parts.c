@@ -83,9 +83,10 @@ static bool fail_read(struct s3_put *p, int errnum)
     r->outcome = OBJSTORE_LOCAL;
     if (errnum == 0)
         err_set(&r->err, ERR_FILE_CHANGED, "the source of '%s' became shorter while it was sent",
-                p->task.key);
+                driver_shown(p->task.key).text);
     else
-        err_set_errno(&r->err, ERR_FILE, errnum, "cannot read the source of '%s'", p->task.key);
+        err_set_errno(&r->err, ERR_FILE, errnum, "cannot read the source of '%s'",
+                      driver_shown(p->task.key).text);
     return false;
 }
 
@@ -229,7 +230,7 @@ static void on_part(void *user, const struct s3_answer *a)
         /* NoSuchUpload says nothing of the object. */
         if (r->outcome == OBJSTORE_ABSENT) {
             r->outcome = OBJSTORE_UNAVAILABLE;
-            err_wrap(&r->err, "the upload of '%s' is gone", p->task.key);
+            err_wrap(&r->err, "the upload of '%s' is gone", driver_shown(p->task.key).text);
         }
     }
     s3_parts_run(p);

@@ -1,11 +1,11 @@
 /* s3_probe: what the endpoint really honours, found out by asking for what it must refuse: under a key of our own that nobody
  * else knows, and all of it removed again. A lax server says yes to everything (D13b); only a refusal is believed, and only
  * if it came in words that mean this refusal. */
-#include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 #include "blobferry/codec/text.h"
 #include "s3_deleted.h"
 #include "s3_put.h"
+#include "s3_stale.h"
 #include "s3_xml.h"
 
 #include <stdio.h>
@@ -289,15 +289,12 @@ static bool has_if_none_match_mpu(struct probe *p)
 
 static enum err_code make_keys(struct probe *p, struct err *e)
 {
-    const char *prefix = p->store->base.prefix;
-    const char *slash = prefix[0] == '\0' || str_ends(prefix, "/") ? "" : "/";
-    char id[CLOCK_UUID_SIZE];
+    const struct objstore *store = &p->store->base;
 
-    clock_uuid(id);
-    const int n =
-        snprintf(p->key, sizeof p->key, "%s%s.blobferry-probe/%s/object", prefix, slash, id);
-    (void)snprintf(p->spare, sizeof p->spare, "%s%s.blobferry-probe/%s/spare", prefix, slash, id);
-    return n > 0 && n <= 1024 ? ERR_OK : err_set(e, ERR_LIMIT, "the target's prefix is too long");
+    return s3_stale_key(store, "object", p->key, sizeof p->key) &&
+                   s3_stale_key(store, "spare", p->spare, sizeof p->spare)
+               ? ERR_OK
+               : err_set(e, ERR_LIMIT, "the target's prefix is too long");
 }
 
 /* Whatever happened before. False when something of ours is left. */
@@ -350,6 +347,7 @@ enum err_code s3_probe(struct objstore *store, unsigned *features, struct err *e
     code = make_keys(p, e);
     if (code != ERR_OK)
         goto end;
+    s3_stale_clean(store);
     const enum s3_verdict verdict = put(p, p->key, first_body, first_body, NULL);
     why = p->err;
     if (verdict == S3_OK) {

@@ -57,7 +57,7 @@ void s3_put_source_changed(struct s3_put *p)
     p->changed = true;
     p->task.result.outcome = OBJSTORE_LOCAL;
     err_set(&p->task.result.err, ERR_FILE_CHANGED, "the source of '%s' changed while it was sent",
-            p->task.key);
+            driver_shown(p->task.key).text);
 }
 
 /* ---- the request ---------------------------------------------------------------------------------------- */

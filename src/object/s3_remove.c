@@ -39,7 +39,7 @@ static void end_unsent(struct remove_task *t, const struct err *e)
 static void end_other(struct remove_task *t)
 {
     err_set(&t->task.result.err, ERR_CONFLICT, "'%s' is not the object meant: its ETag differs",
-            t->task.key);
+            driver_shown(t->task.key).text);
     end(t, OBJSTORE_PRECONDITION);
 }
 

@@ -42,7 +42,7 @@ static void end_corrupt(struct s3_put *p, const char *what)
     const bool resolved = r->resolved_by_look;
 
     r->outcome = OBJSTORE_CORRUPT;
-    err_set(&r->err, ERR_STORE_CORRUPT, "'%s' %s", p->task.key, what);
+    err_set(&r->err, ERR_STORE_CORRUPT, "'%s' %s", driver_shown(p->task.key).text, what);
     /* What an earlier attempt left is the rollback's to prove and remove; what this one wrote goes at once. */
     if (resolved)
         s3_put_end(p);
@@ -111,7 +111,7 @@ static void end_conflict(struct s3_put *p)
 
     r->info = p->look.info;
     r->outcome = OBJSTORE_PRECONDITION;
-    err_set(&r->err, ERR_CONFLICT, "'%s' exists already", p->task.key);
+    err_set(&r->err, ERR_CONFLICT, "'%s' exists already", driver_shown(p->task.key).text);
     s3_put_stop(p);
 }
 
@@ -148,7 +148,8 @@ static void found_after(struct s3_put *p)
     } else if (!str_eq(r->info.record_id,
                        p->in.meta.record_id == NULL ? "" : p->in.meta.record_id)) {
         r->outcome = OBJSTORE_PRECONDITION;
-        err_set(&r->err, ERR_CONFLICT, "'%s' was replaced by somebody else meanwhile", p->task.key);
+        err_set(&r->err, ERR_CONFLICT, "'%s' was replaced by somebody else meanwhile",
+                driver_shown(p->task.key).text);
         s3_put_end(p);
     } else {
         end_corrupt(p, "has another size or checksum in the store than was sent");
@@ -198,7 +199,7 @@ static void absent(struct s3_put *p, const struct s3_answer *a)
         s3_result_take(r, a, &p->look.request);
         r->outcome = OBJSTORE_UNAVAILABLE;
         err_set(&r->err, ERR_STORE_UNAVAILABLE, "the store took '%s' and does not have it",
-                p->task.key);
+                driver_shown(p->task.key).text);
         s3_put_end(p);
     } else {
         go_on(p);
