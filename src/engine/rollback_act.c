@@ -88,10 +88,11 @@ static enum err_code write_intents(struct rollback_job *j, struct tracker_head *
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
-        const struct rollback_item *it = &j->items[i];
+        struct rollback_item *it = &j->items[i];
         struct journal_entry entry;
 
-        if (!rollback_act_row_goes(it)) {
+        it->intended = rollback_act_row_goes(it);
+        if (!it->intended) {
             entry = entry_of(it, "rollback_refused");
             entry.error = it->why.message;
             entry.error_class = rollback_refusal_name(it->refusal);
@@ -229,7 +230,7 @@ static enum err_code write_outcomes(struct rollback_job *j, struct tracker_head 
             entry_of(it, j->paying_debts ? "debt_outcome" : "rollback_outcome");
         bool good = success(j, it);
 
-        if (!it->moved && !it->lost && !it->done && !it->remove)
+        if (!it->intended)
             continue; /* its refusal is on record */
         entry.to = it->moved ? state_file_name(FILE_ROLLED_BACK) : NULL;
         entry.detail = result_of(it);

@@ -23,6 +23,7 @@ struct rollback_item {
     bool remove;    /* the object is proven ours and goes */
     bool unsourced; /* … although its original is missing, as the caller allows */
     bool absent;    /* proven: there is no object */
+    bool intended;  /* an intent is on record, and an outcome is due */
     bool moved;     /* the row is rolled back */
     bool lost;      /* somebody else has changed the row meanwhile: left alone */
     bool listed;    /* ETag and size were seen in a LIST, and are as recorded */
