@@ -107,22 +107,35 @@ static void job_close(struct migrate_job *j)
 
 /* ---- the store, before the first row is touched ------------------------------------------------------------ */
 
+/* What an endpoint of unknown make honours. Where it cannot be found out nothing is taken for granted: every key is looked at
+ * first, and every object is read back. */
 static enum err_code probe(struct migrate_job *j, struct err *e)
 {
     struct objstore *store = j->lane.store;
-    char text[64];
-    struct journal_entry entry = {
-        .action = "probe", .detail = text, .has_success = true, .success = true};
+    char text[64] = "nothing could be found out";
+    struct journal_entry entry = {.action = "probe", .detail = text, .has_success = true};
     unsigned features = 0;
+    struct err why;
     enum err_code code;
 
     if (!objstore_needs_probe(store))
         return ERR_OK;
-    code = objstore_probe(store, &features, e);
-    if (code != ERR_OK)
+    err_init(&why);
+    code = objstore_probe(store, &features, &why);
+    if (code == ERR_STORE_DENIED || code == ERR_CANCELLED || code == ERR_NOMEM) {
+        if (e != NULL)
+            *e = why;
         return err_wrap(e, "cannot find out what %s honours", objstore_name(store));
-    objstore_set_features(store, features);
-    snprintf(text, sizeof text, "features 0x%x", features);
+    }
+    if (code == ERR_OK) {
+        objstore_set_features(store, features);
+        snprintf(text, sizeof text, "features 0x%x", features);
+    } else {
+        entry.error = why.message;
+        entry.error_class = err_code_name(code);
+        engine_emit(j->g, &(struct engine_event){.kind = ENGINE_NOTE, .message = why.message});
+    }
+    entry.success = code == ERR_OK;
     return journal_add(j->g->journal, &entry, e);
 }
 

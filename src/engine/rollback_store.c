@@ -151,14 +151,8 @@ static enum err_code remove_single(struct rollback_job *j, struct rollback_item 
     return code;
 }
 
-/* What an endpoint of unknown make honours is asked once, and only when there is something to delete (P7). */
-static enum err_code learn_features(struct rollback_job *j, struct err *e)
-{
-    unsigned features;
-
-    return objstore_needs_probe(j->g->store) ? objstore_probe(j->g->store, &features, e) : ERR_OK;
-}
-
+/* An endpoint of unknown make is not probed here: a rollback writes nothing into the store. Without known features
+ * objects go one by one, each looked at before (--store-profile says what it is, and allows bulk). */
 enum err_code rollback_store_remove(struct rollback_job *j, struct err *e)
 {
     struct rollback_item **items = calloc(j->n + 1, sizeof(struct rollback_item *));
@@ -176,8 +170,6 @@ enum err_code rollback_store_remove(struct rollback_job *j, struct err *e)
         items[n++] = it;
     }
     j->in_flight = 0;
-    if (code == ERR_OK && n > 0)
-        code = learn_features(j, e);
     if (code == ERR_OK && n > 0)
         code = use_bulk(j) ? remove_bulk(j, items, n, e) : remove_single(j, items, n, e);
     for (size_t i = 0; i < n; i++) {
