@@ -182,6 +182,7 @@ class Workspace:
         os.mkdir(self.sources)
         self.store = {"dir": lambda: DirStore(self.path("bucket")), "s3": S3Store}[store]()
         self.endpoint = None  # a proxy's URL in place of the store's
+        self.profile = None  # what the store is said to be; unsaid, it is found out by a probe
         self.before = {}
         self.children = []
 
@@ -243,7 +244,8 @@ class Workspace:
         if self.endpoint:
             store[store.index("--endpoint-url") + 1] = self.endpoint
         return ["--db", "sqlite:" + self.db, "--source-root", self.sources, "--log-dir", self.logs,
-                "--backup-dir", self.backups, "--batch-dir", self.batches, *store]
+                "--backup-dir", self.backups, "--batch-dir", self.batches, *store,
+                *(["--store-profile", self.profile] if self.profile else [])]
 
     def environment(self, extra=None):
         env = {k: v for k, v in os.environ.items() if PASSED_ON.match(k)}

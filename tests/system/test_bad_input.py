@@ -296,9 +296,12 @@ class BadDatabase(bf.TestCase):
         holder = sqlite3.connect(ws.db, isolation_level=None)
         self.addCleanup(holder.close)
         holder.execute("BEGIN IMMEDIATE")
-        self.refused("migrate", "--batch-id", "b1", word="locked", limit=60)
-        self.refused("plan", "--from-dir", ws.sources, "--batch-id", "b2", "--user-id", "u", "--key-template", "2/{path}",
-                     limit=60)
+        both = [ws.start("migrate", "--batch-id", "b1"),
+                ws.start("plan", "--from-dir", ws.sources, "--batch-id", "b2", "--key-template", "2/{path}")]
+        for result in map(ws.finish, both):
+            self.assertEqual(result.code, 3, result)
+            self.assertIn("locked", result.err)
+            self.assertIn("hint:", result.err)
         holder.execute("ROLLBACK")
         self.assertEqual(ws.dump()["file_migrations"], before)
         ws.run("migrate", "--batch-id", "b1", expect=0)

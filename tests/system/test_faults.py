@@ -4,6 +4,9 @@ import unittest
 import bf
 
 
+FILES = "/file-"  # in the path of what is migrated, and not of what the probe of a new endpoint asks for
+
+
 class Faults(bf.TestCase):
     store = "s3"
 
@@ -21,28 +24,29 @@ class Faults(bf.TestCase):
         return proxy, result
 
     def test_faults_reset_before_the_request(self):
-        self.migrated_through(bf.Fault("reset", method="PUT", times=5))
+        self.migrated_through(bf.Fault("reset", method="PUT", path=FILES, times=5))
 
     def test_faults_reset_in_the_body(self):
-        self.migrated_through(bf.Fault("reset_request", 50, method="PUT", times=5))
+        self.migrated_through(bf.Fault("reset_request", 50, method="PUT", path=FILES, times=5))
 
     def test_faults_answer_lost_is_looked_up_not_sent_again(self):
         """The store has the object, the answer never comes: HEAD decides (P6)."""
-        fault = bf.Fault("drop_answer", method="PUT", times=5)
+        fault = bf.Fault("drop_answer", method="PUT", path=FILES, times=5)
         proxy, _ = self.migrated_through(fault)
         self.assertEqual(fault.fired, 5)
         puts = {}
-        for r in proxy.select("PUT"):
+        for r in proxy.select("PUT", path=FILES):
             puts[r.path] = puts.get(r.path, 0) + 1
         self.assertEqual(max(puts.values()), 1, f"sent again without a look: {puts}")
-        self.assertGreaterEqual(proxy.count("HEAD"), 5)
+        self.assertGreaterEqual(proxy.count("HEAD", path=FILES), 5)
 
     def test_faults_slow_down_and_server_errors_are_retried(self):
-        self.migrated_through(bf.Fault("status", 503, method="PUT", times=6), bf.Fault("status", 500, method="PUT", times=3),
-                              bf.Fault("status", 429, method="PUT", times=3))
+        self.migrated_through(bf.Fault("status", 503, method="PUT", path=FILES, times=6),
+                              bf.Fault("status", 500, method="PUT", path=FILES, times=3),
+                              bf.Fault("status", 429, method="PUT", path=FILES, times=3))
 
     def test_faults_flipped_bits_on_the_way_up_never_complete(self):
-        fault = bf.Fault("flip_request", 17, method="PUT", times=4)
+        fault = bf.Fault("flip_request", 17, method="PUT", path=FILES, times=4)
         self.migrated_through(fault)
         self.assertEqual(fault.fired, 4)
 
@@ -52,13 +56,13 @@ class Faults(bf.TestCase):
         ws.freeze()
         ws.run("init", expect=0)
         ws.plan()
-        proxy = self.proxy(bf.Fault("status", 503, method="PUT", times=0))
+        proxy = self.proxy(bf.Fault("status", 503, method="PUT", path=FILES, times=0))
         result = ws.run("migrate", "--batch-id", "b1", limit=90)
         self.assertIn(result.code, (1, 4), result)
         self.assertNotIn("completed", ws.statuses())
         self.assertEqual(ws.store.keys(), set())
         ws.check()
-        self.assertLessEqual(proxy.count("PUT"), 10 * 4)
+        self.assertLessEqual(proxy.count("PUT", path=FILES), 10 * 4)
         proxy.faults.clear()
         ws.run("migrate", "--batch-id", "b1", "--retry-failed", expect=0)
         ws.check()
@@ -120,12 +124,13 @@ class Faults(bf.TestCase):
         ws.freeze()
         ws.run("init", expect=0)
         ws.plan()
-        proxy = self.proxy(bf.Fault("drop_answer", op="UploadPart", times=1), bf.Fault("reset_request", 9, op="UploadPart"),
-                           bf.Fault("drop_answer", op="CompleteMultipartUpload", times=1))
+        proxy = self.proxy(bf.Fault("drop_answer", op="UploadPart", path="big"),
+                           bf.Fault("reset_request", 9, op="UploadPart", path="big"),
+                           bf.Fault("drop_answer", op="CompleteMultipartUpload", path="big"))
         ws.run("migrate", "--batch-id", "b1", "--part-size", "5M", expect=0)
         ws.check()
         self.assertEqual(ws.store.uploads(), [])
-        self.assertGreaterEqual(proxy.count(op="CompleteMultipartUpload"), 1)
+        self.assertGreaterEqual(proxy.count(op="CompleteMultipartUpload", path="big"), 1)
 
     def test_faults_multipart_given_up_leaves_no_upload(self):
         ws = self.ws
@@ -133,7 +138,7 @@ class Faults(bf.TestCase):
         ws.freeze()
         ws.run("init", expect=0)
         ws.plan()
-        self.proxy(bf.Fault("status", 500, op="UploadPart", times=0))
+        self.proxy(bf.Fault("status", 500, op="UploadPart", path="big", times=0))
         result = ws.run("migrate", "--batch-id", "b1", "--part-size", "5M", limit=90)
         self.assertIn(result.code, (1, 4))
         ws.check()  # no upload left

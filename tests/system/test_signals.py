@@ -21,8 +21,8 @@ class Signals(bf.TestCase):
 
     def stop_and_resume(self, number):
         ws = self.ws
-        proxy, child = self.started(bf.Fault("delay", 0.05, method="PUT", times=0))
-        bf.wait_for(lambda: proxy.count("PUT") >= 40, what="40 PUTs")
+        proxy, child = self.started(bf.Fault("delay", 0.05, method="PUT", path="/file-", times=0))
+        bf.wait_for(lambda: proxy.count("PUT", path="/file-") >= 40, what="40 PUTs")
         begun = time.monotonic()
         child.send_signal(number)
         result = ws.finish(child)
@@ -37,7 +37,7 @@ class Signals(bf.TestCase):
         proxy.faults.clear()
         proxy.clear()
         ws.run("migrate", "--batch-id", "b1", expect=0)
-        self.assertEqual({r.path.split("/", 2)[2] for r in proxy.select("PUT")} & recorded, set())
+        self.assertEqual({r.path.split("/", 2)[2] for r in proxy.select("PUT", path="/file-")} & recorded, set())
         ws.check()
         self.assertEqual(ws.statuses(), {"completed": 300})
 
@@ -49,8 +49,8 @@ class Signals(bf.TestCase):
 
     def test_signals_term_while_the_store_hangs(self):
         ws = self.ws
-        proxy, child = self.started(bf.Fault("delay", 60, method="PUT", times=0), count=30)
-        bf.wait_for(lambda: proxy.count("PUT") >= 5, what="5 PUTs")
+        proxy, child = self.started(bf.Fault("delay", 60, method="PUT", path="/file-", times=0), count=30)
+        bf.wait_for(lambda: proxy.count("PUT", path="/file-") >= 5, what="5 PUTs")
         begun = time.monotonic()
         child.send_signal(signal.SIGTERM)
         result = ws.finish(child)
@@ -60,8 +60,8 @@ class Signals(bf.TestCase):
 
     def test_signals_second_one_ends_at_once(self):
         ws = self.ws
-        proxy, child = self.started(bf.Fault("delay", 60, method="PUT", times=0), count=30)
-        bf.wait_for(lambda: proxy.count("PUT") >= 5, what="5 PUTs")
+        proxy, child = self.started(bf.Fault("delay", 60, method="PUT", path="/file-", times=0), count=30)
+        bf.wait_for(lambda: proxy.count("PUT", path="/file-") >= 5, what="5 PUTs")
         child.send_signal(signal.SIGTERM)
         bf.wait_for(lambda: caught(child.pid, signal.SIGTERM), what="first signal delivered")
         begun = time.monotonic()
@@ -94,8 +94,8 @@ class Signals(bf.TestCase):
 
     def test_signals_hangup_of_the_terminal(self):
         ws = self.ws
-        proxy, child = self.started(bf.Fault("delay", 0.05, method="PUT", times=0))
-        bf.wait_for(lambda: proxy.count("PUT") >= 20, what="20 PUTs")
+        proxy, child = self.started(bf.Fault("delay", 0.05, method="PUT", path="/file-", times=0))
+        bf.wait_for(lambda: proxy.count("PUT", path="/file-") >= 20, what="20 PUTs")
         child.send_signal(signal.SIGHUP)
         result = ws.finish(child)
         self.assertEqual(result.code, 128 + signal.SIGHUP)

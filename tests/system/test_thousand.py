@@ -23,8 +23,8 @@ class Thousand(bf.TestCase):
         ws, names = self.ws, self.planned()
         proxy = self.proxy()
         ws.run("migrate", "--batch-id", "big", expect=0)
-        self.assertEqual(proxy.count("PUT"), COUNT)
-        self.assertEqual(len({r.path for r in proxy.select("PUT")}), COUNT)
+        self.assertEqual(proxy.count("PUT", path="/file-"), COUNT)
+        self.assertEqual(len({r.path for r in proxy.select("PUT", path="/file-")}), COUNT)
         rows = ws.check()  # reads every object back with boto3
         self.assertEqual(len(rows), COUNT)
         self.assertEqual(ws.store.keys(), set(names))
@@ -56,17 +56,17 @@ class Thousand(bf.TestCase):
         for kill in range(3):
             proxy.clear()
             child = ws.start("migrate", "--batch-id", "big")
-            bf.wait_for(lambda: proxy.count("PUT") >= 200 or child.poll() is not None, what="200 PUTs")
+            bf.wait_for(lambda: proxy.count("PUT", path="/file-") >= 200 or child.poll() is not None, what="200 PUTs")
             self.assertIsNone(child.poll(), "ended before it could be killed")
             child.send_signal(signal.SIGKILL)
             ws.finish(child)
-            self.assertEqual({r.path for r in proxy.select("PUT")} & recorded, set(), "sent again after being recorded")
+            self.assertEqual({r.path for r in proxy.select("PUT", path="/file-")} & recorded, set(), "sent again after being recorded")
             ws.check(after_kill=True)
             recorded = self.recorded()
             print(f"# after kill {kill + 1}: {ws.statuses()}")
         proxy.clear()
         ws.run("migrate", "--batch-id", "big", expect=0)
-        self.assertEqual({r.path for r in proxy.select("PUT")} & recorded, set(), "sent again after being recorded")
+        self.assertEqual({r.path for r in proxy.select("PUT", path="/file-")} & recorded, set(), "sent again after being recorded")
         self.assertEqual(ws.statuses(), {"completed": COUNT})
         ws.check()
         self.assertEqual(ws.store.keys(), {r["target_r2_key"] for r in ws.rows()})
@@ -90,11 +90,11 @@ class Multipart(bf.TestCase):
         ws.freeze()
         ws.run("init", expect=0)
         ws.plan()
-        proxy = self.proxy(bf.Fault("slow", 4 << 20, op="UploadPart", times=0))
+        proxy = self.proxy(bf.Fault("slow", 4 << 20, op="UploadPart", path="big", times=0))
         for _ in range(2):
-            seen = proxy.count(op="UploadPart")
+            seen = proxy.count(op="UploadPart", path="big")
             child = ws.start("migrate", "--batch-id", "b1", "--part-size", "5M")
-            bf.wait_for(lambda: len([r for r in proxy.select(op="UploadPart") if r.status == 200]) > seen,
+            bf.wait_for(lambda: len([r for r in proxy.select(op="UploadPart", path="big") if r.status == 200]) > seen,
                         what="a part")
             child.send_signal(signal.SIGKILL)
             ws.finish(child)
@@ -103,7 +103,7 @@ class Multipart(bf.TestCase):
         ws.run("migrate", "--batch-id", "b1", "--part-size", "5M", expect=0)
         ws.check()
         self.assertEqual(ws.store.uploads(), [])
-        self.assertEqual(proxy.count(op="CompleteMultipartUpload"), 1)
+        self.assertEqual(proxy.count(op="CompleteMultipartUpload", path="big"), 1)
 
     def test_multipart_sizes_at_the_part_boundary(self):
         ws, part = self.ws, 5 << 20
@@ -115,9 +115,9 @@ class Multipart(bf.TestCase):
         proxy = self.proxy()
         ws.run("migrate", "--batch-id", "b1", "--part-size", "5M", expect=0)
         ws.check()
-        self.assertEqual(proxy.count(op="CompleteMultipartUpload"), 3)
+        self.assertEqual(proxy.count(op="CompleteMultipartUpload", path="size-"), 3)
         parts = {}
-        for r in proxy.select(op="UploadPart"):
+        for r in proxy.select(op="UploadPart", path="size-"):
             parts.setdefault(r.path, []).append((int(r.query["partNumber"][0]), r.sent))
         for sizes in parts.values():
             sizes = [s for _, s in sorted(sizes)]

@@ -20,7 +20,7 @@ class Workers(bf.TestCase):
         self.assertLessEqual({r.code for r in results}, {0}, [str(r) for r in results])
         ws.check()
         self.assertEqual(ws.statuses(), {"completed": 300})
-        puts = [r.path for r in proxy.select("PUT")]
+        puts = [r.path for r in proxy.select("PUT", path="/file-")]
         self.assertEqual(len(puts), len(set(puts)), "a file was sent twice")
 
     def test_workers_one_is_killed(self):
@@ -29,9 +29,9 @@ class Workers(bf.TestCase):
         ws.freeze()
         ws.run("init", expect=0)
         ws.plan()
-        proxy = self.proxy(bf.Fault("delay", 0.02, method="PUT", times=0))
+        proxy = self.proxy(bf.Fault("delay", 0.02, method="PUT", path="/file-", times=0))
         first, second = ws.start("migrate", "--batch-id", "b1"), ws.start("migrate", "--batch-id", "b1")
-        bf.wait_for(lambda: proxy.count("PUT") >= 50, what="50 PUTs")
+        bf.wait_for(lambda: proxy.count("PUT", path="/file-") >= 50, what="50 PUTs")
         first.send_signal(signal.SIGKILL)
         ws.finish(first)
         ws.finish(second)
@@ -45,7 +45,7 @@ class Workers(bf.TestCase):
         ws.freeze()
         ws.run("init", expect=0)
         ws.plan()
-        proxy = self.proxy(bf.Fault("delay", 0.2, method="PUT", times=0))
+        proxy = self.proxy(bf.Fault("delay", 0.2, method="PUT", path="/file-", times=0))
         child = ws.start("migrate", "--batch-id", "b1")
         bf.wait_for(lambda: any(r["status"] == "completed" for r in ws.rows()), what="a completed file")
         refused = ws.run("rollback", "--batch-id", "b1", "--confirm", "--force", expect=1)
