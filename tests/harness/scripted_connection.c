@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,7 +310,6 @@ void scripted_connection_serve(struct scripted *s, int fd, size_t number)
     if (talks)
         serve(&c);
     SSL_free(c.ssl);
-    ERR_clear_error();
     drain(&c);
     close(fd);
     free(c.in);

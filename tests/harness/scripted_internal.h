@@ -19,12 +19,13 @@ struct scripted {
     bool silent;
     SSL_CTX *tls;
     pthread_t acceptor;
+    pthread_t *threads; /* one for each connection; the acceptor's until it is joined */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* under lock */
     struct reply *replies;
     struct scripted_request **requests;
-    size_t count, unscripted, connections, open;
+    size_t count, unscripted, connections;
 };
 
 /* A test cannot go on without its server. */

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define STACK_SIZE ((size_t)1 << 20)
 #define UNSCRIPTED "HTTP/1.1 599 Unscripted\r\nContent-Length: 0\r\n\r\n"
 
 void scripted_must(bool ok, const char *what)
@@ -35,16 +36,32 @@ struct arrival {
 
 static void *connection_main(void *user)
 {
-    struct arrival *a = user;
-    struct scripted *s = a->s;
+    const struct arrival a = *(struct arrival *)user;
 
-    scripted_connection_serve(s, a->fd, a->number);
-    free(a);
+    free(user);
+    scripted_connection_serve(a.s, a.fd, a.number);
+    return NULL;
+}
+
+static void begin_connection(struct scripted *s, int fd)
+{
+    const size_t number = s->connections; /* nobody else changes it */
+    struct arrival *a = malloc(sizeof *a);
+    pthread_attr_t small;
+
+    scripted_must(a != NULL, "malloc");
+    *a = (struct arrival){.s = s, .fd = fd, .number = number};
+    s->threads = realloc(s->threads, (number + 1) * sizeof *s->threads);
+    scripted_must(s->threads != NULL, "realloc");
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, STACK_SIZE);
+    scripted_must(pthread_create(&s->threads[number], &small, connection_main, a) == 0,
+                  "pthread_create");
+    pthread_attr_destroy(&small);
     pthread_mutex_lock(&s->lock);
-    s->open--;
+    s->connections++;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
-    return NULL;
 }
 
 static void *accept_main(void *user)
@@ -54,23 +71,13 @@ static void *accept_main(void *user)
                           {.fd = s->listener, .events = POLLIN}};
 
     for (;;) {
-        pthread_t thread;
         if (poll(p, 2, -1) < 0)
             continue;
         if ((p[0].revents & POLLIN) != 0)
             return NULL;
         const int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0)
-            continue;
-        struct arrival *a = malloc(sizeof *a);
-        scripted_must(a != NULL, "malloc");
-        pthread_mutex_lock(&s->lock);
-        *a = (struct arrival){.s = s, .fd = fd, .number = s->connections++};
-        s->open++;
-        pthread_cond_broadcast(&s->changed);
-        pthread_mutex_unlock(&s->lock);
-        scripted_must(pthread_create(&thread, NULL, connection_main, a) == 0, "pthread_create");
-        pthread_detach(thread);
+        if (fd >= 0)
+            begin_connection(s, fd);
     }
 }
 
@@ -154,10 +161,9 @@ void scripted_stop(struct scripted *s)
         return;
     scripted_must(eventfd_write(s->stop_event, 1) == 0, "eventfd_write");
     pthread_join(s->acceptor, NULL);
-    pthread_mutex_lock(&s->lock);
-    while (s->open > 0)
-        pthread_cond_wait(&s->changed, &s->lock);
-    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->connections; i++)
+        pthread_join(s->threads[i], NULL);
+    free(s->threads);
     close(s->listener);
     close(s->stop_event);
     SSL_CTX_free(s->tls);
