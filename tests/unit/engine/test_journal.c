@@ -270,7 +270,7 @@ static void test_journal_refuses_what_is_no_entry(void **state)
 static int append_groups(const struct trail *t, int writer)
 {
     struct journal *j = NULL;
-    char run[16], id[32];
+    char run[16], id[64];
 
     snprintf(run, sizeof run, "w%d", writer);
     if (journal_open(&j, &(struct journal_options){.dir = t->folder.dir, .run_id = run}, NULL) !=
