@@ -1,5 +1,11 @@
 /* plan: a batch (or several) from a directory, CSV, JSONL or the files table. Rows stream through a stage; what can not be
- * migrated is reported row by row and not planned. */
+ * migrated is reported row by row and not planned.
+ *
+ * Paths are stored relative to the source root, absolute without one. {path} is what lies below the planned directory, else the
+ * stored path without leading slashes; {ext} comes without the dot; a row that has no value for a placeholder is refused.
+ * Entries of a directory come in the byte order of their names; directories of 10,000 entries and more come in their own.
+ * Manifests, batches/<batch_id>.json, are prepared inside the transaction and get their names after it.
+ */
 #ifndef BLOBFERRY_ENGINE_PLAN_H
 #define BLOBFERRY_ENGINE_PLAN_H
 
