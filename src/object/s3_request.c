@@ -212,20 +212,21 @@ bool s3_request_again(struct s3_request *r, int64_t delay_ms)
     return http_after(r->store->http, delay_ms, on_timer, r, NULL) == ERR_OK;
 }
 
-/* The server says that our clock is wrong. Its own is adopted once for the store (D11); each request may come back once. */
+/* The server says that our clock is wrong, or that the request is too old. Its own clock is adopted once for the store (D11);
+ * each request may come back once, signed anew. */
 static bool correct_clock(struct s3_request *r, const struct http_response *response)
 {
     struct s3_store *s = r->store;
+    const bool signed_before = r->signed_skew_ms != s->skew_ms;
     int64_t server;
 
-    if (r->clock_corrected || !s3_classify_date(response, &server))
+    if (r->clock_corrected)
         return false;
-    const int64_t off = server - s3_now_ms(s);
-    const bool signed_before = r->signed_skew_ms != s->skew_ms;
-    if (!signed_before && llabs(off) >= CLOCK_MATTERS_MS) {
+    if (!signed_before && s3_classify_date(response, &server) &&
+        llabs(server - s3_now_ms(s)) >= CLOCK_MATTERS_MS) {
         if (s->skew_adopted)
             return false;
-        s->skew_ms += off;
+        s->skew_ms += server - s3_now_ms(s);
         s->skew_adopted = true;
     }
     r->clock_corrected = true;
