@@ -85,8 +85,10 @@ static void print_rate(struct out *o, const struct analyze_result *r)
 
 static void print_text(struct out *o, const struct analyze_result *r)
 {
-    static const struct out_column columns[] = {
-        {"OPERATION", false}, {"SUCCEEDED", true}, {"FAILED", true}, {"VOLUME", true}};
+    static const struct out_column columns[] = {{"OPERATION", false, false},
+                                                {"SUCCEEDED", true, false},
+                                                {"FAILED", true, false},
+                                                {"VOLUME", true, false}};
     struct out_table *t = out_table_new(o, columns, 4);
 
     for (int k = 0; k < ANALYZE_KINDS; k++) {

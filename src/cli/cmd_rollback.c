@@ -125,6 +125,7 @@ static void preview_json(struct json_out *w, const struct request *r,
 {
     json_out_object(w, "preview");
     json_out_boolean(w, "dry_run", !r->confirm);
+    json_out_boolean(w, "proved", r->prove);
     json_out_integer(w, "files", p->files);
     json_out_integer(w, "bytes", p->bytes);
     json_out_integer(w, "with_object", p->with_object);
@@ -169,9 +170,9 @@ static void left_alone(struct out *o, const struct rollback_preview *p)
 
 static void preview_text(struct cli *cli, const struct request *r, const struct rollback_preview *p)
 {
-    static const struct out_column columns[] = {{"ID", false},   {"BATCH", false},
-                                                {"USER", false}, {"STATUS", false},
-                                                {"SIZE", true},  {"KEY", false}};
+    static const struct out_column columns[] = {{"ID", false, false},  {"BATCH", false, true},
+                                                {"USER", false, true}, {"STATUS", false, false},
+                                                {"SIZE", true, false}, {"KEY", false, true}};
     struct out_table *t = out_table_new(&cli->out, columns, 6);
 
     for (size_t i = 0; i < p->first.len; i++) {
@@ -193,11 +194,14 @@ static void preview_text(struct cli *cli, const struct request *r, const struct 
              r->confirm ? "rolling back" : "would roll back", (long long)p->files,
              out_size(p->bytes).text, (long long)p->with_object, (long long)p->debts);
     for (int i = 1; i < ROLLBACK_REFUSALS; i++) {
+        bool kept = i == ROLLBACK_PRE_EXISTED || i == ROLLBACK_SHARED;
         if (p->refused[i] > 0)
-            out_line(&cli->out, "%s%lld: %s%s", out_paint(&cli->out, OUT_YELLOW),
-                     (long long)p->refused[i], rollback_refusal_name((enum rollback_refusal)i),
-                     out_reset(&cli->out));
+            out_line(&cli->out, "%swould %s %lld: %s%s", out_paint(&cli->out, OUT_YELLOW),
+                     kept ? "keep the object of" : "refuse", (long long)p->refused[i],
+                     rollback_refusal_name((enum rollback_refusal)i), out_reset(&cli->out));
     }
+    if (!r->confirm && !r->prove)
+        out_line(&cli->out, "originals and objects were not looked at (see --prove)");
     if (r->options.r2_only)
         out_line(&cli->out,
                  "%s--r2-only: rows and files.r2_key stay, and point at nothing afterwards%s",

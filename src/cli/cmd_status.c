@@ -91,9 +91,10 @@ static void batch_line(struct out *o, struct out_table *t, const struct batch *b
 static enum err_code show_batches(struct cli *cli, const struct view *v)
 {
     static const struct out_column columns[] = {
-        {"BATCH", false},   {"STATUS", false}, {"FILES", true}, {"COMPLETED", true},
-        {"VERIFIED", true}, {"FAILED", true},  {"OPEN", true},  {"ROLLED BACK", true},
-        {"SIZE", true},     {"CREATED", false}};
+        {"BATCH", false, true},     {"STATUS", false, false},     {"FILES", true, false},
+        {"COMPLETED", true, false}, {"VERIFIED", true, false},    {"FAILED", true, false},
+        {"OPEN", true, false},      {"ROLLED BACK", true, false}, {"SIZE", true, false},
+        {"CREATED", false, false}};
     struct batch_list list;
     struct out_table *t = NULL;
     enum err_code code;
@@ -228,9 +229,9 @@ static enum err_code list_files(struct cli *cli, const struct view *v, struct ou
 
 static enum err_code show_files(struct cli *cli, const struct view *v)
 {
-    static const struct out_column columns[] = {{"ID", false},  {"STATUS", false},
-                                                {"SIZE", true}, {"USER", false},
-                                                {"KEY", false}, {"ERROR", false}};
+    static const struct out_column columns[] = {{"ID", false, false},  {"STATUS", false, false},
+                                                {"SIZE", true, false}, {"USER", false, true},
+                                                {"KEY", false, true},  {"ERROR", false, true}};
     struct tracker_totals sums = {0};
     struct out_table *t;
     int64_t shown = 0;

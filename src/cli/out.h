@@ -56,6 +56,7 @@ struct out_text out_duration(int64_t ms);
 struct out_column {
     const char *name;
     bool right; /* numbers */
+    bool cut;   /* may be cut to fit a terminal; never elsewhere */
 };
 struct out_table;
 /* NULL when memory is short or under --json; every call takes NULL. */

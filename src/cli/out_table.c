@@ -35,7 +35,8 @@ struct out_table *out_table_new(struct out *o, const struct out_column *columns,
     scols_table_enable_maxout(t->table, 0);
     for (size_t i = 0; i < n; i++)
         scols_table_new_column(t->table, columns[i].name, 0,
-                               columns[i].right ? SCOLS_FL_RIGHT : SCOLS_FL_TRUNC);
+                               (columns[i].right ? SCOLS_FL_RIGHT : 0) |
+                                   (columns[i].cut ? SCOLS_FL_TRUNC : 0));
     return t;
 }
 

@@ -54,7 +54,7 @@ static void test_out_quiet_keeps_errors_only(void **state)
     o = make(SWITCHES("quiet"));
     out_line(&o, "line");
     out_note(&o, "note");
-    out_table_print(out_table_new(&o, (const struct out_column[]){{"A", false}}, 1));
+    out_table_print(out_table_new(&o, (const struct out_column[]){{"A", false, false}}, 1));
     out_error(&o, &e);
     assert_true(out_finish(&o));
     capture_end(&c);
@@ -268,7 +268,8 @@ static void test_out_full_device_is_reported_with_its_reason(void **state)
 
 static void test_out_table_prints_every_byte_where_there_is_no_terminal(void **state)
 {
-    static const struct out_column columns[] = {{"ID", false}, {"SIZE", true}, {"KEY", false}};
+    static const struct out_column columns[] = {
+        {"ID", false, false}, {"SIZE", true, false}, {"KEY", false, true}};
     struct capture c;
     struct out_table *t;
     struct out o;
@@ -298,7 +299,7 @@ static void test_out_table_prints_every_byte_where_there_is_no_terminal(void **s
 
 static void test_out_table_under_json_is_nothing(void **state)
 {
-    static const struct out_column columns[] = {{"ID", false}};
+    static const struct out_column columns[] = {{"ID", false, false}};
     struct capture c;
     struct out_table *t;
     struct out o;
