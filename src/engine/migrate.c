@@ -16,6 +16,7 @@
 #define LOAD_MIN     ((size_t)16 << 10)
 #define WATCH_MS     1000
 #define ELSEWHERE_MS 250
+#define IN_VAIN_MAX  4 /* rounds in a row that see work and get none */
 
 /* ---- begin and end --------------------------------------------------------------------------------------- */
 
@@ -303,6 +304,7 @@ static bool wait_for_others(struct migrate_job *j)
 
     if (j->work.elsewhere == 0)
         return false;
+    j->in_vain = 0;
     if (j->wait_until_ms == 0) {
         snprintf(text, sizeof text, "waiting for %lld files that other workers hold",
                  (long long)j->work.elsewhere);
@@ -331,11 +333,13 @@ static enum err_code work(struct migrate_job *j, struct err *e)
             break;
         j->first_round = false;
         if (j->claimed > 0) {
-            j->wait_until_ms = 0;
+            j->wait_until_ms = j->in_vain = 0;
             continue; /* until a round finds nothing */
         }
         if (j->o.watch)
             doze(j, WATCH_MS);
+        else if (j->work.n > 0 && j->in_vain++ < IN_VAIN_MAX)
+            doze(j, ELSEWHERE_MS); /* somebody was faster: are they his now? */
         else if (!wait_for_others(j))
             break;
     }

@@ -51,7 +51,7 @@ struct migrate_job {
     int64_t files_total, bytes_total;
     uint64_t bytes_sent_before; /* over the wire, by others than this run */
     int64_t wait_until_ms;      /* for rows that others hold; 0: not waiting */
-    int64_t wait_rows;
+    int64_t wait_rows, in_vain;
     int64_t round_ms; /* what the last round took */
 };
 

@@ -130,10 +130,10 @@ static enum err_code write_description(struct transfer *t, const char *sha256, s
     return code;
 }
 
-/* P6: on record, with where the copy is, before the object is replaced. */
+/* P6: on record, with where the copy is, before the object is replaced; the row's upload_intent is still open. */
 static enum err_code intend(struct transfer *t, const char *sha256, struct err *e)
 {
-    struct journal_entry entry = {.action = "overwrite_intent",
+    struct journal_entry entry = {.action = "overwrite",
                                   .file_id = t->r->file_id,
                                   .record_id = t->r->id,
                                   .batch_id = t->r->batch_id,

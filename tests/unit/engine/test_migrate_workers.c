@@ -52,7 +52,10 @@ static pid_t worker(struct world *w, int *told)
         world_enter(&mine);
         mine.tap->held_signal = ends[1]; /* only carried */
         mine.on_done = tell_parent;
-        _exit(world_migrate(&mine) == ERR_OK ? 0 : 1);
+        if (world_migrate(&mine) == ERR_OK)
+            _exit(0);
+        fprintf(stderr, "worker: %s\n", mine.e.message);
+        _exit(1);
     }
     close(ends[1]);
     *told = ends[0];

@@ -127,7 +127,7 @@ static void test_transfer_overwrite_keeps_a_copy(void **state)
     free(json);
     assert_string_equal(world_own(w, "r1", "object_owner"), "r1");
     assert_string_equal(world_own(w, "r1", "pre_existed"), "0");
-    assert_int_equal(world_audit(w, "overwrite_intent", "overwritten/r1"), 1);
+    assert_int_equal(world_audit(w, "\"action\":\"overwrite\"", "overwritten/r1"), 1);
     world_check(w);
 }
 
@@ -141,7 +141,7 @@ static void test_transfer_overwrite_leaves_the_same_bytes(void **state)
     assert_int_equal(world_migrate(w), ERR_OK);
     assert_int_equal(w->tap->counts[TAP_PUT], 0);
     assert_string_equal(world_own(w, "r1", "pre_existed"), "1");
-    assert_int_equal(world_audit(w, "overwrite_intent", NULL), 0);
+    assert_int_equal(world_audit(w, "\"action\":\"overwrite\"", NULL), 0);
 }
 
 static void test_transfer_overwrite_needs_room_for_the_copy(void **state)
