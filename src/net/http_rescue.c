@@ -18,6 +18,13 @@ int http_rescue_note(void *user, char *remote_ip, char *local_ip, int remote_por
     (void)remote_ip;
     (void)local_ip;
     (void)remote_port;
+    /* When a kept connection dies, libcurl sends the request once more by itself. It may have arrived the first time:
+     * whoever asked for a change must look before it is asked for again (P6). */
+    if (t->local_port != 0 && strcmp(t->request.method, "GET") != 0 &&
+        strcmp(t->request.method, "HEAD") != 0) {
+        t->intake.fault = "the connection was lost before an answer";
+        return CURL_PREREQFUNC_ABORT;
+    }
     t->local_port = local_port;
     buf_reset(
         &t->unread); /* libcurl tries again on another connection: what the dead one said is void */
