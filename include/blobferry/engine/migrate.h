@@ -29,9 +29,11 @@ struct migrate_result {
     int64_t elsewhere;     /* rows other workers hold at the end */
     int64_t elapsed_ms;
 };
-/* ERR_OK when every claimable row of the batches is completed and nothing failed; ERR_PARTIAL when files failed (or are failed from before);
+/* ERR_OK when every row of the batches that is not rolled back is completed; ERR_PARTIAL when files failed (or are failed from before), or when rows
+ * of other workers did not end while they were waited for (as long as a lease lasts without any of them moving);
  * ERR_STORE_DENIED: stopped at once, unfinished rows are pending again; ERR_CANCELLED: stopped by signal, likewise;
- * ERR_NOTFOUND: no such batch, or it has no rows. */
+ * ERR_CONFLICT: a rollback is at work on a batch (with all batches: the others are done); ERR_NOTFOUND: no such batch, it has no rows, or all of them
+ * are rolled back and `again` is not set. A dead endpoint: ERR_STORE_UNAVAILABLE, unfinished rows are pending again. */
 enum err_code migrate_run(const struct engine *g, const struct migrate_options *o,
                           struct migrate_result *out, struct err *e);
 
