@@ -49,7 +49,7 @@ struct sqlite {
     struct sqlite_cached cached[SQLITE_CACHED];
     struct sqlite_info info;
     struct buf read_one;     /* the SQL of sqlite_read_one; "" after every change of the schema */
-    bool foreign_rows_known; /* temp.blobferry_foreign is built */
+    int64_t foreign_rows_ms; /* when temp.blobferry_foreign was filled; 0: not yet */
 };
 
 static inline struct sqlite *sqlite_of(struct tracker *t)

@@ -3,10 +3,13 @@
  */
 #include "track/sqlite.h"
 
+#include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define STALE_MS 60000 /* a server lives long, and other tools go on making rows */
 
 static enum err_code execute(struct sqlite *s, const char *sql, struct err *e)
 {
@@ -48,7 +51,7 @@ enum err_code sqlite_keys_gather(struct sqlite *s, struct err *e)
         code = buf_ok(&sql) ? execute(s, sql.data, e) : err_set(e, ERR_NOMEM, "out of memory");
     if (query_only != 0 && execute(s, "PRAGMA query_only = ON", NULL) != ERR_OK && code == ERR_OK)
         code = sqlite_error(s, e, "gather the keys in use");
-    s->foreign_rows_known = code == ERR_OK;
+    s->foreign_rows_ms = code == ERR_OK ? clock_mono_ms() : 0;
     buf_release(&sql);
     return code;
 }
@@ -95,7 +98,8 @@ enum err_code sqlite_keys_holder(struct tracker *t, const char *key_digest, char
     bool held = false;
     enum err_code code = sqlite_schema_need(s, e);
 
-    if (code == ERR_OK && !s->foreign_rows_known)
+    if (code == ERR_OK &&
+        (s->foreign_rows_ms == 0 || clock_mono_ms() - s->foreign_rows_ms > STALE_MS))
         code = sqlite_keys_gather(s, e);
     return code == ERR_OK ? sqlite_keys_lookup(s, key_digest, batch, size, &held, e) : code;
 }

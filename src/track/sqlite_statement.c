@@ -20,16 +20,18 @@ void sqlite_statement_forget_all(struct sqlite *s)
         forget(&s->cached[i]);
 }
 
-/* The same literal is found by its address; text that was put together, by its content. */
+/* The same literal is found by its address; text that was put together, by its content. Else the place of the one that was
+ * not used for the longest time; never of one that is being stepped (a callback may ask for something else meanwhile). */
 static struct sqlite_cached *find(struct sqlite *s, const char *sql)
 {
-    struct sqlite_cached *oldest = &s->cached[0];
+    struct sqlite_cached *oldest = NULL;
 
     for (size_t i = 0; i < SQLITE_CACHED; i++) {
         struct sqlite_cached *c = &s->cached[i];
         if (c->literal == sql && c->sql != NULL && strcmp(c->sql, sql) == 0)
             return c;
-        if (c->used < oldest->used && (c->statement == NULL || !sqlite3_stmt_busy(c->statement)))
+        if ((oldest == NULL || c->used < oldest->used) &&
+            (c->statement == NULL || !sqlite3_stmt_busy(c->statement)))
             oldest = c;
     }
     for (size_t i = 0; i < SQLITE_CACHED; i++) {
@@ -43,26 +45,27 @@ static sqlite3_stmt *prepared(struct sqlite *s, const char *sql, struct err *e)
 {
     struct sqlite_cached *c = find(s, sql);
 
-    c->used = ++s->clock;
-    if (c->sql != NULL && strcmp(c->sql, sql) == 0) {
-        c->literal = sql;
-        sqlite3_reset(c->statement);
-        return c->statement;
-    }
-    forget(c);
-    if (sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &c->statement, NULL) !=
-        SQLITE_OK) {
-        sqlite_error(s, e, "read or write");
+    if (c == NULL) {
+        err_set(e, ERR_LIMIT, "too many statements are in use at once");
         return NULL;
     }
-    c->sql = str_dup(sql);
-    c->literal = sql;
-    c->used = s->clock;
-    if (c->sql == NULL) {
+    if (c->sql == NULL || strcmp(c->sql, sql) != 0) {
         forget(c);
-        err_set(e, ERR_NOMEM, "out of memory");
-        return NULL;
+        if (sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &c->statement, NULL) !=
+            SQLITE_OK) {
+            sqlite_error(s, e, "read or write");
+            return NULL;
+        }
+        c->sql = str_dup(sql);
+        if (c->sql == NULL) {
+            forget(c);
+            err_set(e, ERR_NOMEM, "out of memory");
+            return NULL;
+        }
     }
+    c->literal = sql;
+    c->used = ++s->clock;
+    sqlite3_reset(c->statement);
     return c->statement;
 }
 
