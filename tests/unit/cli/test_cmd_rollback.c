@@ -1,0 +1,231 @@
+/* G1 to G4 of FAILURES.md: nothing happens that was not asked for in so many words. */
+#include "unit/cli/command.h"
+
+#include "blobferry/codec/timefmt.h"
+
+static bool object(const char *key)
+{
+    char path[100];
+
+    snprintf(path, sizeof path, "objects/%s", key);
+    return access(path, F_OK) == 0;
+}
+
+/* Refused as usage, and nothing at all was changed. */
+static void assert_refused(struct command_world *c, const char *part, const char *const *words)
+{
+    char before[65], after[65];
+
+    command_snapshot(before);
+    command_expect(c, 2, words);
+    command_says(c, part);
+    command_snapshot(after);
+    assert_string_equal(before, after);
+}
+
+/* G1. */
+static void test_cmd_rollback_default_is_a_dry_run_that_changes_no_byte(void **state)
+{
+    static const char *const ways[][6] = {
+        {"rollback", "--batch-id", "b1", NULL},
+        {"rollback", "--batch-id", "b1", "--dry-run", NULL},
+        {"rollback", "--batch-id", "b1", "--prove", NULL},
+        {"rollback", "--full-rollback", "--json", NULL},
+        {"rollback", "--user-id", "user1", "--r2-only", NULL},
+        {"rollback", "--failed-only", "--batch-id", "b1", NULL},
+    };
+    struct command_world *c = *state;
+    char before[65], after[65];
+
+    command_migrated(c);
+    command_snapshot(before);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        command_expect(c, i == 5 ? 1 : 0, ways[i]); /* no failed file: nothing found */
+        command_snapshot(after);
+        assert_string_equal(before, after);
+    }
+}
+
+static void test_cmd_rollback_dry_run_needs_no_target(void **state)
+{
+    struct command_world *c = *state;
+
+    command_migrated(c);
+    unsetenv("BLOBFERRY_TARGET");
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1"));
+    command_says(c, "would roll back 3 files");
+    command_expect(c, 2, COMMAND("rollback", "--batch-id", "b1", "--prove"));
+    command_says(c, "no target is set");
+    command_expect(c, 2, COMMAND("rollback", "--batch-id", "b1", "--confirm", "--force"));
+    assert_true(object("x.txt"));
+}
+
+/* G2. */
+static void test_cmd_rollback_contradictions_are_refused(void **state)
+{
+    struct command_world *c = *state;
+
+    command_migrated(c);
+#define WITH(...) COMMAND("rollback", "--batch-id", "b1", "--force", "--confirm", __VA_ARGS__)
+    assert_refused(c, "contradict", WITH("--database-only", "--r2-only"));
+    assert_refused(c, "contradict", WITH("--failed-only", "--full-rollback"));
+    assert_refused(c, "contradict", WITH("--full-rollback"));
+    assert_refused(c, "contradict", WITH("--dry-run"));
+    assert_refused(c, "contradict", WITH("--prove"));
+    assert_refused(c, "is no date", WITH("--start-date", "2024-02-30"));
+    assert_refused(c, "is no date", WITH("--end-date", "2024-2-1"));
+    assert_refused(c, "is no date", WITH("--end-date", "2024-02-01T00:00:00"));
+    assert_refused(c, "is after", WITH("--start-date=2024-02-02", "--end-date=2024-02-01"));
+    assert_refused(c, "is empty", WITH("--user-id", ""));
+    assert_refused(c, "is empty", WITH("--user-id="));
+    assert_refused(c, "given twice", WITH("--batch-id", "b2"));
+    assert_refused(c, "unknown option", WITH("--fource"));
+    assert_refused(c, "takes no argument", WITH("b2"));
+    assert_refused(c, "no value for '--limit'", WITH("--limit", "0"));
+    assert_refused(c, "no value for '--limit'", WITH("--limit", "-1"));
+    assert_refused(c, "no plan's hash", WITH("--yes-plan", "abc"));
+    assert_refused(c, "looks like an option",
+                   COMMAND("rollback", "--force", "--confirm", "--batch-id", "--no-backup"));
+    assert_refused(c, "--force without --confirm", COMMAND("rollback", "--batch-id=b1", "--force"));
+    assert_refused(c, "no scope is given", COMMAND("rollback", "--confirm", "--force"));
+    assert_refused(c, "no scope is given",
+                   COMMAND("rollback", "--confirm", "--force", "--database-only", "--limit=1"));
+    assert_refused(c, "no scope is given", COMMAND("rollback"));
+    assert_true(object("x.txt"));
+}
+
+static void test_cmd_rollback_confirmed_without_a_terminal_needs_force(void **state)
+{
+    struct command_world *c = *state;
+    int keep = dup(STDIN_FILENO), null = open("/dev/null", O_RDONLY);
+
+    command_migrated(c);
+    assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
+    assert_refused(c, "needs --force", COMMAND("rollback", "--batch-id", "b1", "--confirm"));
+    assert_refused(c, "needs --force",
+                   COMMAND("rollback", "--batch-id", "b1", "--confirm", "--json"));
+    assert_int_equal(dup2(keep, STDIN_FILENO), STDIN_FILENO);
+    close(keep);
+    close(null);
+    assert_true(object("x.txt"));
+}
+
+/* G3. */
+static void test_cmd_rollback_scope_that_matches_nothing_is_not_everything(void **state)
+{
+    static const char *const nothing[][8] = {
+        {"rollback", "--confirm", "--force", "--batch-id", "B1", NULL},
+        {"rollback", "--confirm", "--force", "--user-id", "user_", NULL},
+        {"rollback", "--confirm", "--force", "--user-id", "user_%", NULL},
+        {"rollback", "--confirm", "--force", "--end-date", "2001-01-01", NULL},
+        {"rollback", "--confirm", "--force", "--batch-id", "b1", "--failed-only", NULL},
+        {"rollback", "--batch-id", "b2", NULL},
+    };
+    struct command_world *c = *state;
+
+    command_migrated(c);
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
+        command_expect(c, 1, nothing[i]);
+        command_says(c, "No migration records found");
+    }
+    assert_true(object("x.txt"));
+    assert_int_equal(command_number("SELECT count(*) FROM file_migrations"
+                                    " WHERE status = 'completed'"),
+                     3);
+    assert_int_not_equal(access("backups/migration_backup", F_OK), 0);
+}
+
+static void test_cmd_rollback_confirmed_and_forced_does_it(void **state)
+{
+    struct command_world *c = *state;
+
+    command_migrated(c);
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1", "--confirm", "--force"));
+    command_says(c, "3 of 3 rows rolled back, 3 objects deleted");
+    command_says(c, "backup: backups/migration_backup_");
+    command_says(c, "audit: logs/rollback_audit_");
+    assert_false(object("x.txt"));
+    assert_int_equal(command_number("SELECT count(*) FROM files WHERE r2_key IS NOT NULL"), 0);
+    command_expect(c, 0, COMMAND("audit", "verify"));
+    command_says(c, "audit trail is whole");
+    command_expect(c, 1, COMMAND("rollback", "--batch-id", "b1", "--confirm", "--force"));
+}
+
+static void test_cmd_rollback_json_is_one_document(void **state)
+{
+    struct command_world *c = *state;
+    struct json *root;
+    char path[200];
+
+    command_migrated(c);
+    snprintf(path, sizeof path, "source/y.txt");
+    assert_int_equal(unlink(path), 0);
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1", "--prove", "--json"));
+    root = command_json(c);
+    assert_int_equal(command_member(json_get(root, "preview"), "files"), 3);
+    assert_int_equal(
+        command_member(json_get(json_get(root, "preview"), "refusals"), "source_missing"), 1);
+    assert_null(json_get(root, "result"));
+    json_free(root);
+    command_expect(c, 1, COMMAND("rollback", "--batch-id", "b1", "--confirm", "--force", "--json"));
+    root = command_json(c);
+    assert_int_equal(command_member(root, "exit_code"), 1);
+    assert_string_equal(json_string(json_get(json_get(root, "error"), "class")), "partial");
+    assert_int_equal(command_member(json_get(root, "result"), "database_rollbacks"), 2);
+    assert_int_equal(command_member(json_get(root, "result"), "refused"), 1);
+    json_free(root);
+    assert_true(object("y.txt"));
+}
+
+/* F7. */
+static void test_cmd_rollback_yes_plan_holds_to_the_preview(void **state)
+{
+    struct command_world *c = *state;
+    struct json *root;
+    char hash[65], zeros[65];
+
+    command_migrated(c);
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1", "--json"));
+    root = command_json(c);
+    snprintf(hash, sizeof hash, "%s", json_string(json_get(json_get(root, "preview"), "plan")));
+    json_free(root);
+    memset(zeros, '0', 64);
+    zeros[64] = '\0';
+    command_expect(
+        c, 1, COMMAND("rollback", "--batch-id", "b1", "--confirm", "--force", "--yes-plan", zeros));
+    command_says(c, "not the previewed one");
+    assert_true(object("x.txt"));
+    command_expect(
+        c, 0, COMMAND("rollback", "--batch-id", "b1", "--confirm", "--force", "--yes-plan", hash));
+    assert_false(object("x.txt"));
+}
+
+static void test_cmd_rollback_dates_of_today_include_today(void **state)
+{
+    struct command_world *c = *state;
+    char from[TIMEFMT_SIZE], to[TIMEFMT_SIZE];
+
+    timefmt_iso(clock_wall_ms(), from);
+    command_migrated(c);
+    timefmt_iso(clock_wall_ms(), to); /* the next day, should it be midnight just now */
+    from[10] = to[10] = '\0';
+    command_expect(c, 0, COMMAND("rollback", "--start-date", from, "--end-date", to));
+    command_says(c, "would roll back 3 files");
+    command_expect(c, 1, COMMAND("rollback", "--start-date", "2099-01-01"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        command_test(test_cmd_rollback_default_is_a_dry_run_that_changes_no_byte),
+        command_test(test_cmd_rollback_dry_run_needs_no_target),
+        command_test(test_cmd_rollback_contradictions_are_refused),
+        command_test(test_cmd_rollback_confirmed_without_a_terminal_needs_force),
+        command_test(test_cmd_rollback_scope_that_matches_nothing_is_not_everything),
+        command_test(test_cmd_rollback_confirmed_and_forced_does_it),
+        command_test(test_cmd_rollback_json_is_one_document),
+        command_test(test_cmd_rollback_yes_plan_holds_to_the_preview),
+        command_test(test_cmd_rollback_dates_of_today_include_today),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
