@@ -210,14 +210,15 @@ static inline struct objstore_result talk_get(struct talk *t, struct objstore_ge
 
 /* ---- the script ----------------------------------------------------------------------------------------------- */
 
-/* A HEAD that finds the object of talk_hello, or one of another record. */
+/* A HEAD that finds the object of talk_hello, or one of another record. The next request goes out on a new connection:
+ * libcurl by itself sends a bodyless one again when a used connection is closed on it. */
 static inline void script_found(struct talk *t, const char *record, const char *etag, int size)
 {
     const struct objstore_put p = talk_hello();
     char text[1024];
 
     (void)snprintf(text, sizeof text,
-                   "HTTP/1.1 200 OK\r\nETag: %s\r\nContent-Length: %d\r\n"
+                   "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: %s\r\nContent-Length: %d\r\n"
                    "x-amz-meta-blobferry-id: %s\r\nx-amz-meta-blobferry-batch: b%%201\r\n"
                    "x-amz-meta-blobferry-sha256: %s\r\n\r\n",
                    etag, size, record, p.sha256);

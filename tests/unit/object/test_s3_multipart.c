@@ -358,7 +358,7 @@ static void test_s3_multipart_wrong_object_after_complete(void **state)
 
 #define UPLOAD(key, id, time)                                                                      \
     "<Upload><Key>" key "</Key><UploadId>" id "</UploadId><Initiated>" time "</Initiated></"       \
-                                                                            "Upload>"
+    "Upload>"
 
 static void script_uploads(struct talk *t, const char *more)
 {
