@@ -104,14 +104,14 @@ static enum err_code show_batches(struct cli *cli, const struct view *v)
     if (code == ERR_OK) {
         if (cli->out.json)
             json_out_array(&cli->out.writer, "batches");
-        t = out_table_new(&cli->out, columns, 10);
+        if (list.len > 0)
+            t = out_table_new(&cli->out, columns, 10);
         for (size_t i = 0; i < list.len; i++)
             batch_line(&cli->out, t, &list.items[i]);
         if (cli->out.json)
             json_out_end(&cli->out.writer);
-        if (list.len > 0)
-            out_table_print(t);
-        else
+        out_table_print(t);
+        if (list.len == 0)
             out_line(&cli->out, "no batches yet (see: blobferry plan --help)");
     }
     record_batches_release(&list);
