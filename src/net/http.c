@@ -178,7 +178,7 @@ static void count(struct http *h, const struct http_transfer *t)
     h->counts.bytes_received += t->response.bytes_received;
 }
 
-/* Off the running list, its easy handle back in the pool; t->response is final. */
+/* Off the running list, its easy handle back in the pool unless it has failed; t->response is final. */
 static void retire(struct http *h, struct http_transfer *t)
 {
     count(h, t);
@@ -187,8 +187,12 @@ static void retire(struct http *h, struct http_transfer *t)
     if (t->paused)
         TAILQ_REMOVE(&h->paused, t, paused_entry);
     curl_multi_remove_handle(h->multi, t->easy);
-    curl_easy_reset(t->easy);
-    h->idle[h->idle_count++] = t->easy;
+    if (t->response.fault == HTTP_FINE) {
+        curl_easy_reset(t->easy);
+        h->idle[h->idle_count++] = t->easy;
+    } else { /* libcurl 7.88 keeps a failed handle's buffer, and then refuses CURLOPT_BUFFERSIZE */
+        curl_easy_cleanup(t->easy);
+    }
     t->easy = NULL;
 }
 

@@ -62,6 +62,26 @@ static void test_http_network_unresolvable_name(void **state)
     assert_int_equal(a.status, 0);
 }
 
+/* A retry after a failed look-up meets the same words, not a worn handle's. */
+static void test_http_network_unresolvable_name_again(void **state)
+{
+    struct talk t;
+
+    (void)state;
+    talk_open(&t, NULL);
+    for (int i = 0; i < 3; i++) {
+        const struct answer *a = talk_do(
+            &t,
+            (struct http_request){.method = "GET",
+                                  .url = "http://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                                         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid/"});
+        assert_int_equal(a->fault, HTTP_RESOLVE);
+    }
+    scripted_add_text(t.s, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(talk_do(&t, (struct http_request){.method = "GET"})->status, 200);
+    talk_close(&t);
+}
+
 static void test_http_network_malformed_host(void **state)
 {
     static const char *const urls[] = {"http://", "http:///x", "http://127.0.0.1:99999/",
@@ -265,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_http_network_refused),
         cmocka_unit_test(test_http_network_unresolvable_name),
+        cmocka_unit_test(test_http_network_unresolvable_name_again),
         cmocka_unit_test(test_http_network_malformed_host),
         cmocka_unit_test(test_http_network_connect_timeout),
         cmocka_unit_test(test_http_network_tls_trusts_the_given_ca),
