@@ -162,6 +162,8 @@ static void hint(const struct s3_explain *x, const struct http_response *r,
     case S3_RETRY:
         if (r->fault == HTTP_RESOLVE || r->fault == HTTP_CONNECT)
             err_hint(e, "check --endpoint-url and the network");
+        else if (r->fault == HTTP_BROKEN && r->status == 0)
+            err_hint(e, "is it an S3 endpoint that answers there? check --endpoint-url");
         else if (r->status == 404)
             err_hint(e, "this answer is not the store's: check --endpoint-url and what stands "
                         "between");
