@@ -5,6 +5,7 @@
 #include "blobferry/base/fsio.h"
 #include "blobferry/base/str.h"
 #include "blobferry/codec/timefmt.h"
+#include "engine/audit_sign.h"
 #include "engine/journal_read.h"
 
 #include <errno.h>
@@ -38,7 +39,8 @@ struct journal {
     size_t lines;
     struct buf members, group;
     struct digest sha;
-    struct err failure; /* sticky */
+    const struct signature *signature; /* of closing lines; NULL: none */
+    struct err failure;                /* sticky */
 };
 
 static enum err_code fail(struct journal *j, const struct err *why, struct err *e)
@@ -158,6 +160,7 @@ enum err_code journal_open(struct journal **out, const struct journal_options *o
     if (j == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     j->fd = -1;
+    j->signature = o->signature;
     str_copy(j->run_id, sizeof j->run_id, o->run_id);
     buf_init(&j->pending, PENDING_BYTES + JOURNAL_LINE_MAX);
     buf_init(&j->members, JOURNAL_LINE_MAX - 1024);
@@ -283,7 +286,11 @@ static enum err_code compose(struct journal *j, struct journal_tail *after, stru
     for (size_t i = 0; good && i < j->lines; i++) {
         head.time = line;
         head.seq++;
-        good = journal_line_append(&j->group, &j->sha, &head, line + 24, after->hash);
+        if (j->signature != NULL && audit_sign_wants(line + 24))
+            good =
+                audit_sign_append(j->signature, &j->group, &j->sha, &head, line + 24, after->hash);
+        else
+            good = journal_line_append(&j->group, &j->sha, &head, line + 24, after->hash);
         line += strlen(line) + 1;
     }
     if (!good)
