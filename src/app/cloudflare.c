@@ -53,7 +53,7 @@ static enum err_code api_base(const char **base, struct err *e)
     static const char *const allowed[] = {"https://", "http://127.0.0.1:", "http://localhost:"};
     const char *given = getenv("BLOBFERRY_CLOUDFLARE_API");
 
-    *base = str_empty(given) ? "https://api.cloudflare.com" : given;
+    *base = given != NULL && given[0] != '\0' ? given : "https://api.cloudflare.com";
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
         if (str_starts(*base, allowed[i]) && strchr(*base, '@') == NULL)
             return ERR_OK;

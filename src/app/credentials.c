@@ -37,7 +37,7 @@ static enum err_code take(struct objstore_credentials *out, const struct names *
     *found = false;
     if (str_empty(key) && str_empty(secret))
         return ERR_OK;
-    if (str_empty(key) || str_empty(secret)) {
+    if (key == NULL || secret == NULL || key[0] == '\0' || secret[0] == '\0') {
         err_set(e, ERR_CONFIG, "%s is set, but %s is not",
                 str_empty(key) ? names->secret : names->key,
                 str_empty(key) ? names->key : names->secret);
@@ -52,7 +52,7 @@ static enum err_code take(struct objstore_credentials *out, const struct names *
         code = err_set(e, ERR_CONFIG, "%s is too long", names->key);
     if (code == ERR_OK)
         code = secret_set(&out->secret, secret, strlen(secret), e);
-    if (code == ERR_OK && !str_empty(token))
+    if (code == ERR_OK && token != NULL)
         code = secret_set(&out->session_token, token, strlen(token), e);
     *found = code == ERR_OK;
     return code;
@@ -125,7 +125,7 @@ static enum err_code from_cloudflare(struct objstore_credentials *out, const str
     enum err_code code;
 
     *found = false;
-    if (str_empty(token))
+    if (token == NULL || token[0] == '\0')
         return ERR_OK;
     code = check_word("CLOUDFLARE_API_TOKEN", token, e);
     if (code == ERR_OK)

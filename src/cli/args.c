@@ -188,7 +188,7 @@ static enum err_code next_value(const char *name, char **argv, int argc, int *i,
 
 static enum err_code take_config_file(struct args *a, const char *value, struct err *e)
 {
-    if (a->config_file != NULL)
+    if (a->config_file != NULL || value == NULL)
         return err_set(e, ERR_USAGE, "'--config' is given twice");
     if (value[0] == '\0')
         return err_set(e, ERR_USAGE, "'--config' is empty");

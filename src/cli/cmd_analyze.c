@@ -142,8 +142,8 @@ int cmd_analyze(struct cli *cli)
     enum err_code code = args_number(&cli->args, "days", 1, 36500, &days, &cli->err);
 
     options.days = (int)days;
-    if (code == ERR_OK && result == NULL)
-        code = err_set(&cli->err, ERR_NOMEM, "out of memory");
+    if (result == NULL)
+        return cli_close(cli, err_set(&cli->err, ERR_NOMEM, "out of memory"));
     if (code == ERR_OK)
         code = cli_open(cli, &needs, "read");
     if (code == ERR_OK)
@@ -154,7 +154,7 @@ int cmd_analyze(struct cli *cli)
         else
             print_text(&cli->out, result);
     }
-    if (result != NULL && !cli->out.json)
+    if (!cli->out.json)
         print_skipped(&cli->out, result);
     free(result);
     return cli_close(cli, code);

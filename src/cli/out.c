@@ -149,14 +149,14 @@ bool out_finish(struct out *o)
 
 struct out_text out_safe(const char *s)
 {
-    struct out_text t;
+    struct out_text t = {""};
     str_printable(t.text, sizeof t.text, s != NULL ? s : "");
     return t;
 }
 
 struct out_text out_size(int64_t bytes)
 {
-    struct out_text t;
+    struct out_text t = {""};
     str_from_size(t.text, sizeof t.text, bytes > 0 ? (uint64_t)bytes : 0);
     return t;
 }

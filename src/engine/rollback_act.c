@@ -39,7 +39,7 @@ static enum err_code abort_uploads(struct rollback_job *j, struct err *e)
     for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
         struct rollback_item *it = &j->items[i];
         const struct record *r = it->record;
-        struct objstore_result result;
+        struct objstore_result result = {.outcome = OBJSTORE_UNAVAILABLE};
         struct journal_entry entry;
 
         if (r->upload_id == NULL || !rollback_act_row_goes(it) || j->paying_debts)
@@ -147,9 +147,12 @@ static enum err_code move_rows(struct rollback_job *j, const struct tracker_head
 {
     struct tracker_move *moves = calloc(j->n + 1, sizeof *moves);
     size_t *of = calloc(j->n + 1, sizeof *of), n = 0;
-    enum err_code code =
-        moves != NULL && of != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
+    if (moves == NULL || of == NULL) {
+        code = err_set(e, ERR_NOMEM, "out of memory");
+        goto out;
+    }
     for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
         if (!rollback_act_row_goes(&j->items[i]))
             continue;
@@ -162,6 +165,7 @@ static enum err_code move_rows(struct rollback_job *j, const struct tracker_head
         code = tracker_apply(j->g->tracker, moves, n, head, e);
     for (size_t k = 0; code == ERR_OK && k < n; k++)
         take_verdict(&j->items[of[k]], moves[k].applied);
+out:
     free(moves);
     free(of);
     return code;
@@ -248,8 +252,10 @@ static enum err_code clear_debts(struct rollback_job *j, const struct tracker_he
 {
     const char **ids = calloc(j->n + 1, sizeof(char *));
     size_t n = 0;
-    enum err_code code = ids != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
+    if (ids == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
         const struct rollback_item *it = &j->items[i];
         if (it->done && (j->paying_debts || (it->moved && it->remove)))

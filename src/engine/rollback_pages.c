@@ -114,8 +114,10 @@ enum err_code rollback_pages_each(struct rollback_job *j, const struct tracker_f
     struct rounds *s = calloc(1, sizeof *s);
     char *after = NULL;
     int64_t taken = 0, limit = j->paying_debts ? 0 : j->o->limit;
-    enum err_code code = s != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
+    if (s == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
     while (code == ERR_OK && (limit == 0 || taken < limit)) {
         code = tracker_records(j->g->tracker, f, after, ROLLBACK_PAGE, &j->list, e);
         if (code != ERR_OK || j->list.len == 0)

@@ -110,8 +110,10 @@ static enum err_code look_at_objects(struct rollback_job *j, struct err *e)
 {
     struct look *looks = calloc(ROLLBACK_PAGE, sizeof *looks);
     size_t next = 0;
-    enum err_code code = looks != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
+    if (looks == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
     j->in_flight = 0;
     while (code == ERR_OK && (next < j->n || j->in_flight > 0) && j->store_fault.code == ERR_OK) {
         code = submit_looks(j, looks, &next, e);

@@ -114,12 +114,13 @@ static enum err_code remove_bulk(struct rollback_job *j, struct rollback_item **
 {
     struct objstore_bulk_item *keys = calloc(n, sizeof *keys);
     struct removal m = {j, NULL, items, n};
-    enum err_code code = keys != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code;
 
-    for (size_t i = 0; code == ERR_OK && i < n; i++)
+    if (keys == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++)
         keys[i] = (struct objstore_bulk_item){items[i]->record->target_key, items[i]->info.etag};
-    if (code == ERR_OK)
-        code = objstore_remove_many(j->g->store, keys, n, on_removed_many, &m, e);
+    code = objstore_remove_many(j->g->store, keys, n, on_removed_many, &m, e);
     j->in_flight += code == ERR_OK;
     code = rollback_store_finish(j, code, e);
     free(keys);
@@ -132,8 +133,10 @@ static enum err_code remove_single(struct rollback_job *j, struct rollback_item 
     bool conditional = (objstore_features(j->g->store) & OBJSTORE_DELETE_IF_MATCH) != 0;
     size_t limit = j->o->concurrency > 0 ? (size_t)j->o->concurrency : 16;
     struct removal *m = calloc(n, sizeof *m);
-    enum err_code code = m != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
+    if (m == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
     /* what is not begun when a signal comes, or when the store refuses, stays owed */
     for (size_t i = 0;
          code == ERR_OK && i < n && j->store_fault.code == ERR_OK && !engine_stopping(j->g); i++) {
@@ -157,9 +160,11 @@ enum err_code rollback_store_remove(struct rollback_job *j, struct err *e)
 {
     struct rollback_item **items = calloc(j->n + 1, sizeof(struct rollback_item *));
     size_t n = 0;
-    enum err_code code = items != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
-    for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
+    if (items == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < j->n; i++) {
         struct rollback_item *it = &j->items[i];
 
         if (!it->remove) {
@@ -170,7 +175,7 @@ enum err_code rollback_store_remove(struct rollback_job *j, struct err *e)
         items[n++] = it;
     }
     j->in_flight = 0;
-    if (code == ERR_OK && n > 0)
+    if (n > 0)
         code = use_bulk(j) ? remove_bulk(j, items, n, e) : remove_single(j, items, n, e);
     for (size_t i = 0; i < n; i++) {
         if (items[i]->removed)
