@@ -6,6 +6,8 @@
 #include "blobferry/base/fsio.h"
 #include "blobferry/base/str.h"
 #include "blobferry/codec/json.h"
+#include "blobferry/engine/backup.h"
+#include "blobferry/engine/signature.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,17 +97,35 @@ static char *describe(const struct config *c)
     return buf_steal(&b);
 }
 
+/* A key that is named and cannot be used stops everything: an unencrypted backup in its stead would be a lie. */
+static enum err_code load_keys(struct wire *w, const struct config *c, const struct wire_needs *n,
+                               struct err *e)
+{
+    const char *backup = config_get(c, CONFIG_BACKUP_KEY_FILE);
+    const char *audit = config_get(c, CONFIG_AUDIT_KEY_FILE);
+    enum err_code code = ERR_OK;
+
+    if (backup != NULL && (n->backup || n->audit))
+        code = backup_key_load(&w->backup_key, backup, e);
+    if (code == ERR_OK && audit != NULL && n->audit)
+        code = signature_load(&w->signature, audit, e);
+    w->engine.backup_key = &w->backup_key;
+    return code;
+}
+
 static enum err_code open_journal(struct wire *w, const struct config *c,
                                   const struct wire_needs *n, struct err *e)
 {
     struct journal_entry begin = {.action = "run_begin", .detail = n->command};
     struct tracker_head head;
     char *config = describe(c);
-    enum err_code code = journal_open(
-        &w->engine.journal,
-        &(struct journal_options){
-            .dir = config_get(c, CONFIG_LOG_DIR), .run_id = w->run_id, .command = n->command},
-        e);
+    enum err_code code =
+        journal_open(&w->engine.journal,
+                     &(struct journal_options){.dir = config_get(c, CONFIG_LOG_DIR),
+                                               .run_id = w->run_id,
+                                               .command = n->command,
+                                               .signature = w->signature},
+                     e);
 
     begin.extra_json = config;
     if (code == ERR_OK)
@@ -123,6 +143,7 @@ enum err_code wire_open(struct wire *w, const struct config *c, const struct wir
     enum err_code code = ERR_OK;
 
     memset(w, 0, sizeof *w);
+    secret_init(&w->backup_key);
     w->run = (struct engine_run){.command = n->command, .started_ms = clock_wall_ms()};
     clock_uuid(w->run_id);
     process_owner(w->engine.owner);
@@ -132,7 +153,8 @@ enum err_code wire_open(struct wire *w, const struct config *c, const struct wir
     w->engine.backup_dir = config_get(c, CONFIG_BACKUP_DIR);
     w->engine.batch_dir = config_get(c, CONFIG_BATCH_DIR);
 
-    if (n->tracker)
+    code = load_keys(w, c, n, e);
+    if (code == ERR_OK && n->tracker)
         code = open_tracker(w, c, n, e);
     if (code == ERR_OK && n->store)
         code = open_store(w, c, n, e);
@@ -198,6 +220,8 @@ enum err_code wire_close(struct wire *w, int exit_code, const char *summary_json
     journal_close(w->engine.journal);
     tracker_close(w->engine.tracker);
     log_close(w->log);
+    signature_free(w->signature);
+    secret_release(&w->backup_key);
     memset(w, 0, sizeof *w);
     return code;
 }

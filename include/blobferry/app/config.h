@@ -35,8 +35,10 @@ enum config_key {
     CONFIG_BACKUP_DIR, /* backups */
     CONFIG_BATCH_DIR,  /* batches */
     CONFIG_CA_FILE,
-    CONFIG_MAX_RETRIES, /* 3 */
-    CONFIG_JSON,        /* yes or no, like the next three */
+    CONFIG_BACKUP_KEY_FILE, /* backups are encrypted with it */
+    CONFIG_AUDIT_KEY_FILE,  /* closing lines of the audit trail are signed with it */
+    CONFIG_MAX_RETRIES,     /* 3 */
+    CONFIG_JSON,            /* yes or no, like the next three */
     CONFIG_QUIET,
     CONFIG_VERBOSE,
     CONFIG_NO_COLOR,

@@ -19,6 +19,7 @@ struct wire_needs {
     bool write;      /* … for writing, with our own tables; else read-only */
     bool store;      /* open the object store; ERR_CONFIG when no target is set */
     bool audit;      /* open the journal: run_begin now, run_end at wire_close */
+    bool backup;     /* read or write backups; implied by audit */
     bool log_file;   /* write logs/<command>_….log */
     int concurrency; /* 0: default */
     uint64_t bytes_per_second;
@@ -28,7 +29,9 @@ struct wire {
     struct engine engine;
     struct log *log;
     char run_id[CLOCK_UUID_SIZE];
-    struct engine_run run; /* recorded: its row is in the database */
+    struct secret backup_key;
+    struct signature *signature; /* of the audit's closing line; NULL none */
+    struct engine_run run;       /* recorded: its row is in the database */
 };
 
 enum err_code wire_open(struct wire *w, const struct config *c, const struct wire_needs *n,
