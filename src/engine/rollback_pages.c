@@ -17,6 +17,9 @@ enum err_code rollback_pages_open(struct rollback_job *j, const struct engine *g
     j->items = calloc(ROLLBACK_PAGE, sizeof *j->items);
     if (j->items == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
+    if (g->store == NULL ||
+        o->database_only) /* nothing will be deleted: no original is asked for */
+        return ERR_OK;
     return source_root_open(&j->root, g->source_root, e);
 }
 

@@ -3,6 +3,8 @@
 
 #include "blobferry/codec/timefmt.h"
 
+#include <pty.h>
+
 static bool object(const char *key)
 {
     char path[100];
@@ -108,6 +110,39 @@ static void test_cmd_rollback_confirmed_without_a_terminal_needs_force(void **st
     close(keep);
     close(null);
     assert_true(object("x.txt"));
+}
+
+/* At a terminal the number of files has to be typed. */
+static int at_terminal(struct command_world *c, const char *typed)
+{
+    int keep = dup(STDIN_FILENO), master = -1, terminal = -1;
+
+    assert_int_equal(openpty(&master, &terminal, NULL, NULL, NULL), 0);
+    assert_int_equal(dup2(terminal, STDIN_FILENO), STDIN_FILENO);
+    close(terminal);
+    clearerr(stdin);
+    assert_int_equal(write(master, typed, strlen(typed)), (int)strlen(typed));
+    command_run(c, COMMAND("rollback", "--batch-id", "b1", "--confirm"));
+    assert_int_equal(dup2(keep, STDIN_FILENO), STDIN_FILENO);
+    close(keep);
+    close(master);
+    return c->status;
+}
+
+static void test_cmd_rollback_at_a_terminal_asks_for_the_number_of_files(void **state)
+{
+    static const char *const wrong[] = {"y\n", "yes\n", "2\n", "33\n", "\n", "\004"};
+    struct command_world *c = *state;
+
+    command_migrated(c);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(at_terminal(c, wrong[i]), 1);
+        command_says(c, "type the number of files (3)");
+        command_says(c, "not confirmed");
+        assert_true(object("x.txt"));
+    }
+    assert_int_equal(at_terminal(c, "3\n"), 0);
+    assert_false(object("x.txt"));
 }
 
 /* G3. */
@@ -221,6 +256,7 @@ int main(void)
         command_test(test_cmd_rollback_dry_run_needs_no_target),
         command_test(test_cmd_rollback_contradictions_are_refused),
         command_test(test_cmd_rollback_confirmed_without_a_terminal_needs_force),
+        command_test(test_cmd_rollback_at_a_terminal_asks_for_the_number_of_files),
         command_test(test_cmd_rollback_scope_that_matches_nothing_is_not_everything),
         command_test(test_cmd_rollback_confirmed_and_forced_does_it),
         command_test(test_cmd_rollback_json_is_one_document),

@@ -117,6 +117,23 @@ static void test_rollback_without_a_scope_is_refused_by_the_engine_itself(void *
     assert_migrated(r, "z");
 }
 
+static void test_rollback_batches_outside_the_scope_are_not_recounted(void **state)
+{
+    struct rollback_world *r = *state;
+
+    rollback_world_three(r);
+    world_sql(&r->w, "INSERT INTO migration_batches (id, batch_id, total_files, completed_files,"
+                     " status) VALUES ('9', 'b-9', 7, 5, 'their own')");
+    r->o = (struct rollback_options){.full = true};
+    rollback_world_expect(r, ERR_OK);
+    assert_string_equal(world_text(&r->w, "SELECT total_files || completed_files || status"
+                                          " FROM migration_batches WHERE batch_id = 'b-9'"),
+                        "75their own");
+    assert_string_equal(world_text(&r->w, "SELECT total_files || completed_files || status"
+                                          " FROM migration_batches WHERE batch_id = 'b'"),
+                        "30rolled_back");
+}
+
 /* G3: a scope that matches nothing never falls through to all. */
 static void test_rollback_nothing_found_does_nothing(void **state)
 {
@@ -279,11 +296,13 @@ static void test_rollback_database_only_keeps_objects(void **state)
     rollback_world_three(r);
     looks = r->w.tap->counts[TAP_STAT];
     r->o.database_only = true;
+    r->w.g.source_root = "/nowhere"; /* originals are not asked for */
     rollback_world_expect(r, ERR_OK);
     assert_string_equal(rollback_world_state(r, "x"), "rolled_back NULL object");
     assert_string_equal(rollback_world_state(r, "z"), "rolled_back NULL object");
     assert_int_equal(r->result.database_rollbacks, 3);
     assert_int_equal(r->result.r2_deletions, 0);
+    assert_int_equal(r->result.refused, 0);
     assert_int_equal(world_number(&r->w, "SELECT sum(delete_owed) FROM blobferry_records"), 0);
     assert_int_equal(r->w.tap->counts[TAP_STAT], looks);
     assert_int_equal(r->w.tap->counts[TAP_REMOVE], 0);
@@ -558,6 +577,7 @@ int main(void)
         rollback_test(test_rollback_user_is_compared_exactly),
         rollback_test(test_rollback_filters_combine_by_and),
         rollback_test(test_rollback_without_a_scope_is_refused_by_the_engine_itself),
+        rollback_test(test_rollback_batches_outside_the_scope_are_not_recounted),
         rollback_test(test_rollback_nothing_found_does_nothing),
         rollback_test(test_rollback_full_takes_every_batch),
         rollback_test(test_rollback_failed_only_never_touches_a_completed_row),
