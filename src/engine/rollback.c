@@ -212,14 +212,18 @@ static enum err_code check_store(const struct rollback_job *j, struct err *e)
     return ping.err.code;
 }
 
-/* An interrupted rollback gets its report as well. Counters need no care: they follow the rows in each transaction, and those of
- * batches outside the scope are not ours to touch. */
+/* An interrupted rollback gets its report as well. Counters follow the rows in each transaction; the batch that was named is
+ * counted once more, for the application may have changed rows under it. Others are not ours to touch. */
 static enum err_code finish(struct rollback_job *j, enum err_code code, struct err *e)
 {
     struct err *own = code == ERR_OK ? e : NULL;
     struct tracker_head head;
-    enum err_code ended = journal_commit(j->g->journal, true, &head, own);
+    enum err_code ended = ERR_OK;
 
+    if (j->o->scope.batch_id != NULL && j->out->database_rollbacks > 0)
+        ended = tracker_refresh(j->g->tracker, j->o->scope.batch_id, NULL, own);
+    if (ended == ERR_OK)
+        ended = journal_commit(j->g->journal, true, &head, own);
     if (ended == ERR_OK)
         ended = rollback_report_end(j, &head, own);
     return code != ERR_OK ? code : ended;
