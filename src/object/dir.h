@@ -102,11 +102,11 @@ bool dir_get_look(struct dir_store *s, int parent, const char *leaf, const char 
                   struct objstore_result *r);
 enum err_code dir_get_stat(struct objstore *s, const char *key, objstore_done_fn *done, void *user,
                            struct err *e);
-enum err_code dir_get_start(struct objstore *s, const struct objstore_get *g,
+enum err_code dir_get_start(struct objstore *s, const struct objstore_get *in,
                             objstore_done_fn *done, void *user, struct err *e);
 
 /* ---- dir_put ------------------------------------------------------------------------------------------ */
-enum err_code dir_put_start(struct objstore *s, const struct objstore_put *p,
+enum err_code dir_put_start(struct objstore *s, const struct objstore_put *in,
                             objstore_done_fn *done, void *user, struct err *e);
 
 /* ---- dir_temp: files that are not objects yet ----------------------------------------------------------- */
@@ -121,7 +121,7 @@ bool dir_temp_open(struct dir_store *s, const char *key, bool upload, struct dir
 void dir_temp_close(struct dir_temp *t, bool keep);
 enum err_code dir_temp_abort(struct objstore *s, const char *key, const char *upload_id,
                              objstore_done_fn *done, void *user, struct err *e);
-enum err_code dir_temp_list(struct objstore *s, const struct objstore_list *l,
+enum err_code dir_temp_list(struct objstore *s, const struct objstore_list *in,
                             objstore_page_fn *done, void *user, struct err *e);
 
 /* ---- dir_remove --------------------------------------------------------------------------------------- */
@@ -131,7 +131,7 @@ enum err_code dir_remove_many(struct objstore *s, const struct objstore_bulk_ite
                               objstore_bulk_fn *done, void *user, struct err *e);
 
 /* ---- dir_list ------------------------------------------------------------------------------------------ */
-enum err_code dir_list_start(struct objstore *s, const struct objstore_list *l,
+enum err_code dir_list_start(struct objstore *s, const struct objstore_list *in,
                              objstore_page_fn *done, void *user, struct err *e);
 
 /* ---- dir_window ---------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WINDOW  8192 /* names kept of one folder */
+#define WINDOW  8192  /* names kept of one folder */
 #define KEPT_MS 10000 /* a window older than that is read anew */
 
 void dir_window_release(struct dir_window *w)

@@ -6,21 +6,21 @@
 #include <string.h>
 
 static const struct {
-    enum objstore_profile profile;
     const char *name;
+    enum objstore_profile profile;
     unsigned features;
 } profiles[] = {
-    {OBJSTORE_AUTO, "auto", 0},
-    {OBJSTORE_AWS, "aws",
+    {"auto", OBJSTORE_AUTO, 0},
+    {"aws", OBJSTORE_AWS,
      OBJSTORE_IF_NONE_MATCH | OBJSTORE_IF_NONE_MATCH_MPU | OBJSTORE_DELETE_IF_MATCH |
          OBJSTORE_BULK_DELETE | OBJSTORE_BULK_DELETE_ETAG | OBJSTORE_CHECKS_PAYLOAD |
          OBJSTORE_STORES_SHA256},
     /* CompleteMultipartUpload's condition is on one page and not on another; no conditional delete. */
-    {OBJSTORE_R2, "r2", OBJSTORE_IF_NONE_MATCH | OBJSTORE_BULK_DELETE | OBJSTORE_CHECKS_PAYLOAD},
-    {OBJSTORE_CEPH, "ceph",
+    {"r2", OBJSTORE_R2, OBJSTORE_IF_NONE_MATCH | OBJSTORE_BULK_DELETE | OBJSTORE_CHECKS_PAYLOAD},
+    {"ceph", OBJSTORE_CEPH,
      OBJSTORE_IF_NONE_MATCH | OBJSTORE_BULK_DELETE | OBJSTORE_CHECKS_PAYLOAD},
-    {OBJSTORE_MINIO, "minio", OBJSTORE_BULK_DELETE},
-    {OBJSTORE_OTHER, "other", 0},
+    {"minio", OBJSTORE_MINIO, OBJSTORE_BULK_DELETE},
+    {"other", OBJSTORE_OTHER, 0},
 };
 
 bool objstore_profile_parse(const char *name, enum objstore_profile *out)

@@ -150,8 +150,8 @@ enum err_code s3_stat_start(struct objstore *s, const char *key, objstore_done_f
                             struct err *e);
 enum err_code s3_get_start(struct objstore *s, const struct objstore_get *g, objstore_done_fn *done,
                            void *user, struct err *e);
-enum err_code s3_put_start(struct objstore *s, const struct objstore_put *p, objstore_done_fn *done,
-                           void *user, struct err *e);
+enum err_code s3_put_start(struct objstore *s, const struct objstore_put *in,
+                           objstore_done_fn *done, void *user, struct err *e);
 enum err_code s3_remove_start(struct objstore *s, const char *key, const char *if_match,
                               objstore_done_fn *done, void *user, struct err *e);
 enum err_code s3_bulk_start(struct objstore *s, const struct objstore_bulk_item *items, size_t n,

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENTRIES_MAX 10000 /* servers send at most 1000 */
+#define ENTRIES_MAX ((size_t)20000) /* servers send at most 1000 */
 #define STRINGS_MAX ((size_t)32 << 20)
 #define TEXT_MAX    ((size_t)64 << 10)
 
@@ -45,7 +45,7 @@ static bool add_entry(struct reader *d)
     if (l->count == l->cap) {
         const size_t cap = l->cap == 0 ? 64 : l->cap * 2;
         struct objstore_entry *grown = reallocarray(l->entries, cap, sizeof *grown);
-        if (grown == NULL || cap > ENTRIES_MAX * 2) {
+        if (grown == NULL || cap > ENTRIES_MAX) {
             d->code = ERR_LIMIT;
             if (grown != NULL)
                 l->entries = grown;

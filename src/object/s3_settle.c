@@ -67,16 +67,24 @@ static void on_hash(void *user, struct s3_hash *h, const struct s3_answer *a)
     }
 }
 
+/* Has the store itself compared the bytes with a SHA-256 of ours? */
+static bool store_has_checked(const struct s3_put *p)
+{
+    const unsigned features = p->task.store->base.features;
+
+    if ((features & OBJSTORE_CHECKS_PAYLOAD) != 0)
+        return true;
+    if ((features & OBJSTORE_STORES_SHA256) == 0)
+        return false;
+    return (p->parts == 0 && !p->task.result.resolved_by_look) || /* it took our checksum */
+           str_eq(p->look.info.stored_sha256, p->sha256);
+}
+
 void s3_settle_written(struct s3_put *p)
 {
-    const struct s3_store *s = p->task.store;
     struct err e;
 
-    if ((s->base.features & OBJSTORE_CHECKS_PAYLOAD) != 0)
-        end_done(p, true);
-    else if ((s->base.features & OBJSTORE_STORES_SHA256) != 0 &&
-             ((p->parts == 0 && !p->task.result.resolved_by_look) || /* it took our checksum */
-              str_eq(p->look.info.stored_sha256, p->sha256)))
+    if (store_has_checked(p))
         end_done(p, true);
     else if (s3_hash_start(&p->hash, p->task.store, p->task.key, on_hash, p, &e) != ERR_OK)
         s3_put_fail_unsent(p, &e);
