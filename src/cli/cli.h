@@ -37,6 +37,7 @@ int cmd_rollback(struct cli *cli);
 int cmd_status(struct cli *cli);
 int cmd_audit(struct cli *cli);
 int cmd_analyze(struct cli *cli);
+int cmd_backup(struct cli *cli);
 
 extern const struct option_spec cmd_init_options[];
 extern const struct option_spec cmd_plan_options[];
@@ -46,5 +47,6 @@ extern const struct option_spec cmd_rollback_options[];
 extern const struct option_spec cmd_status_options[];
 extern const struct option_spec cmd_audit_options[];
 extern const struct option_spec cmd_analyze_options[];
+extern const struct option_spec cmd_backup_options[];
 
 #endif

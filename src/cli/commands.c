@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
-static const char *const audit_words[] = {"verify", NULL};
+static const char *const audit_words[] = {"list", "show", "verify", "export", "keygen", NULL};
+static const char *const backup_words[] = {"create", "list", "show", "restore", "prune", NULL};
 
 /* The one table of commands (git's model): main only dispatches through it. */
 const struct command cli_commands[] = {
@@ -19,6 +20,11 @@ const struct command cli_commands[] = {
      cmd_status_options, NULL, false, cmd_status},
     {"analyze", "what logs and audit say: rates, volume, times, errors, alerts", "[--days N]",
      cmd_analyze_options, NULL, false, cmd_analyze},
-    {"audit", "verify the audit trail", "verify", cmd_audit_options, audit_words, false, cmd_audit},
+    {"audit", "look at the audit trail, verify it, export it",
+     "list | show RUN | verify | export | keygen --key FILE [OPTIONS]", cmd_audit_options,
+     audit_words, true, cmd_audit},
+    {"backup", "back rows up, look at backups, restore and prune them",
+     "create | list | show FILE | restore FILE [--confirm] | prune --older-than AGE [--confirm]",
+     cmd_backup_options, backup_words, true, cmd_backup},
     {NULL, NULL, NULL, NULL, NULL, false, NULL},
 };

@@ -113,7 +113,8 @@ static enum err_code on_line(void *user, const struct journal_line *l, int64_t n
         end(r, l);
     } else if (ends_with(l, "_refused")) {
         r->refused++;
-    } else if (ends_with(l, "_outcome") && journal_line_member(l, "success", &n) != NULL) {
+    } else if (ends_with(l, "_outcome") && journal_line_member(l, "record_id", &n) != NULL &&
+               journal_line_member(l, "success", &n) != NULL) {
         r->succeeded += is_true(l, "success");
         r->failed += !is_true(l, "success");
     }

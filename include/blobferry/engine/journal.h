@@ -43,7 +43,7 @@ void journal_close(
 struct journal_entry {
     const char *
         action; /* run_begin run_end plan claim upload_intent upload_begin upload_outcome verify_outcome lease_taken
-                             backup rollback_intent rollback_outcome delete_intent delete_outcome debt_paid conflict clock_skew … */
+                             backup restore_intent restore_outcome prune_intent prune_outcome rollback_intent rollback_outcome delete_intent delete_outcome debt_paid conflict clock_skew … */
     const char *file_id;
     const char *record_id;
     const char *batch_id;
