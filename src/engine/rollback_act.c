@@ -1,6 +1,6 @@
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
-#include "engine/rollback_page.h"
+#include "engine/rollback_aside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -207,12 +207,14 @@ static void count(struct rollback_job *j, const struct rollback_item *it)
     else if (it->refusal != ROLLBACK_OK) {
         out->refused++;
         out->refused_by[it->refusal]++;
-    } else if (it->remove && !it->removed)
+    } else if ((it->remove && !it->removed) || it->unrestored)
         out->failures++;
 }
 
 static const char *result_of(const struct rollback_item *it)
 {
+    if (it->restored)
+        return "object deleted, the one it had replaced is back";
     if (it->removed)
         return "object deleted";
     if (it->absent)
@@ -306,6 +308,8 @@ enum err_code rollback_act_page(struct rollback_job *j, struct err *e)
     if (code != ERR_OK)
         return code;
     removal = rollback_store_remove(j, e);
+    if (removal == ERR_OK)
+        removal = rollback_aside_put_back(j, e);
     for (size_t i = 0; i < j->n; i++) {
         count(j, &j->items[i]);
         write_log(j, &j->items[i]);

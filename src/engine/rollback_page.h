@@ -28,6 +28,8 @@ struct rollback_item {
     bool lost;      /* somebody else has changed the row meanwhile: left alone */
     bool listed;    /* ETag and size were seen in a LIST, and are as recorded */
     bool removed;
+    bool restored;                 /* the object that ours had replaced is back */
+    bool unrestored;               /* … or could not be put back: still owed */
     bool done;                     /* no debt is left */
     enum objstore_outcome outcome; /* of HEAD, then of DELETE */
     struct objinfo info;

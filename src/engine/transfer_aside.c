@@ -4,6 +4,7 @@
 #include "blobferry/codec/json.h"
 #include "blobferry/codec/text.h"
 #include "blobferry/codec/timefmt.h"
+#include "engine/rollback_aside.h"
 #include "engine/transfer.h"
 
 #include <stdio.h>
@@ -29,46 +30,25 @@ void transfer_aside_free(struct transfer *t)
     t->aside = NULL;
 }
 
-/* The row's id as a file name; ids are the application's, and may hold anything. */
-static void safe_name(const char *id, char dst[80])
-{
-    bool safe = id[0] != '.' && id[0] != '\0' && strlen(id) < 72;
-
-    for (const char *p = id; *p != '\0' && safe; p++)
-        safe = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-               *p == '-' || *p == '_' || *p == '.';
-    if (safe)
-        str_copy(dst, 80, id);
-    else
-        digest_sha256_hex(id, strlen(id), dst);
-}
-
 static enum err_code choose_path(struct transfer *t, struct err *e)
 {
     struct transfer_aside *a = t->aside;
-    char name[80], whole[PATH_SIZE + 8];
+    char whole[PATH_SIZE + 8];
     int n;
 
-    safe_name(t->r->id, name);
     n = snprintf(whole, sizeof whole, "%s/overwritten", t->lane->g->backup_dir);
     if (n < 0 || (size_t)n >= sizeof whole - 128)
         return err_set(e, ERR_LIMIT, "the backup folder's name is too long");
     if (fsio_mkdirs(whole, 0700, e) != ERR_OK)
         return e->code;
     for (int i = 1; i <= NAMES_MAX; i++) {
-        if (i == 1)
-            n = snprintf(a->path, sizeof a->path, "%s/overwritten/%s", t->lane->g->backup_dir,
-                         name);
-        else
-            n = snprintf(a->path, sizeof a->path, "%s/overwritten/%s-%d", t->lane->g->backup_dir,
-                         name, i);
-        if (n < 0 || (size_t)n >= sizeof a->path - 8)
+        if (!rollback_aside_path(t->lane->g, t->r->id, i, a->path, sizeof a->path))
             break;
         snprintf(whole, sizeof whole, "%s.bin", a->path);
         if (!fsio_exists(whole))
             return fsio_atomic_begin(&a->file, whole, 0600, e);
     }
-    return err_set(e, ERR_LIMIT, "no free name for '%s' in '%s/overwritten'", name,
+    return err_set(e, ERR_LIMIT, "no free name for a copy of '%s' in '%s/overwritten'", t->r->id,
                    t->lane->g->backup_dir);
 }
 
