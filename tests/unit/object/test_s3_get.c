@@ -80,6 +80,11 @@ static void test_s3_get_checks_the_range(void **state)
         expect_header(&t, i, "range", "bytes=2-4");
         expect_header(&t, i, "if-match", "\"x\"");
     }
+    struct objstore_get tail = {.offset = 2}; /* to the end, and from where it was asked */
+    script(&t, "GET",
+           "HTTP/1.1 206 Partial\r\nContent-Range: bytes 8-9/10\r\nContent-Length: 2\r\n\r\n89");
+    const struct objstore_result r = talk_get(&t, &tail, text, sizeof text, NULL);
+    expect_outcome(&r, OBJSTORE_CORRUPT);
     talk_close(&t);
 }
 

@@ -21,6 +21,7 @@ static unsigned char *body;
 
 struct upload {
     int calls;
+    bool fail;
     char id[100];
 };
 
@@ -28,11 +29,10 @@ static enum err_code on_upload(void *user, const char *upload_id, uint64_t part_
 {
     struct upload *u = user;
 
-    (void)e;
     u->calls++;
     str_copy(u->id, sizeof u->id, upload_id);
     assert_int_equal(part_size, PART);
-    return ERR_OK;
+    return u->fail ? err_set(e, ERR_DB, "cannot record it") : ERR_OK;
 }
 
 /* Three parts of a body that is all 'a', 'b', 'c'. */
@@ -223,6 +223,53 @@ static void test_s3_multipart_failed_part_aborts(void **state)
     r = talk_put(&t, &p);
     expect_outcome(&r, OBJSTORE_UNAVAILABLE);
     assert_non_null(strstr(r.err.hint, "could not be aborted"));
+    talk_close(&t);
+}
+
+/* P11: what its owner cannot record is aborted before the first part. */
+static void test_s3_multipart_unrecorded_upload_is_aborted(void **state)
+{
+    struct talk t;
+    struct upload u;
+    const struct objstore_put p = large(&u);
+
+    (void)state;
+    u.fail = true;
+    talk_open(&t, &(struct talk_options){.features = FEATURES});
+    script(&t, "HEAD", NOT_FOUND);
+    script_body(&t, "POST", CREATED("u-1"));
+    script(&t, "DELETE", NO_BODY);
+    const struct objstore_result r = talk_put(&t, &p);
+    expect_outcome(&r, OBJSTORE_LOCAL);
+    assert_int_equal(r.err.code, ERR_DB);
+    expect_methods(&t, "HEAD POST DELETE");
+    assert_string_equal(target_of(&t, 2), "/bkt/k?uploadId=u-1");
+    talk_close(&t);
+}
+
+/* P1: a part that changed after its hash was taken is found as it leaves, where the store does not check. */
+static void test_s3_multipart_hashes_what_leaves(void **state)
+{
+    static unsigned char sums[3][32];
+    struct talk t;
+    struct upload u;
+    struct objstore_put p = large(&u);
+
+    (void)state;
+    digest_sha256(body, PART, sums[0]);
+    digest_sha256("as it was", 9, sums[1]);
+    digest_sha256(body + 2 * PART, 7, sums[2]);
+    p.part_sha256 = (const unsigned char(*)[32])sums;
+    talk_open(&t, &(struct talk_options){.features = OBJSTORE_IF_NONE_MATCH_MPU});
+    script(&t, "HEAD", NOT_FOUND);
+    script_body(&t, "POST", CREATED("u-1"));
+    script_part(&t, 1);
+    script_part(&t, 2);
+    script(&t, "DELETE", NO_BODY);
+    const struct objstore_result r = talk_put(&t, &p);
+    expect_outcome(&r, OBJSTORE_LOCAL);
+    assert_int_equal(r.err.code, ERR_FILE_CHANGED);
+    expect_methods(&t, "HEAD POST PUT PUT DELETE");
     talk_close(&t);
 }
 
@@ -462,6 +509,8 @@ int main(void)
         cmocka_unit_test(test_s3_multipart_looks_before_complete),
         cmocka_unit_test(test_s3_multipart_part_is_retried),
         cmocka_unit_test(test_s3_multipart_failed_part_aborts),
+        cmocka_unit_test(test_s3_multipart_unrecorded_upload_is_aborted),
+        cmocka_unit_test(test_s3_multipart_hashes_what_leaves),
         cmocka_unit_test(test_s3_multipart_vanished_upload),
         cmocka_unit_test(test_s3_multipart_lost_complete_is_looked_for),
         cmocka_unit_test(test_s3_multipart_in_doubt_is_not_aborted),
