@@ -239,6 +239,8 @@ struct sqlite_shape {
     size_t n, key;             /* columns; index of the primary key */
     char **names;              /* owned */
     bool *passive;             /* generated columns: neither compared nor written */
+    bool *derived;             /* counters and status of a batch: they follow from its rows, whatever the backup says */
+    size_t completed_at;       /* index of that column of a batch; n: none */
     struct tracker_value *now; /* of the row in the database */
     bool *differs;             /* columns that do */
     struct buf select;         /* ?1 is the key; after the columns stands how many rows have it */

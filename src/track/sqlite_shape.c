@@ -15,6 +15,7 @@ void sqlite_shape_release(struct sqlite_shape *h)
         free(h->names[i]);
     free(h->names);
     free(h->passive);
+    free(h->derived);
     free(h->now);
     free(h->differs);
     buf_release(&h->select);
@@ -62,6 +63,18 @@ static enum err_code look_column(struct sqlite *s, struct sqlite_shape *h, size_
         code = err_hint(e, "the table was changed since the backup, or it is of another database");
     }
     return code;
+}
+
+static bool is_derived(const char *column)
+{
+    static const char *const names[] = {"total_files", "completed_files", "failed_files",
+                                        "verified_files", "status"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcasecmp(column, names[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 static const char *key_name(enum tracker_table t)
@@ -118,12 +131,14 @@ enum err_code sqlite_shape_to(struct sqlite *s, struct sqlite_shape *h,
     h->table = row->table;
     h->names = calloc(row->n + 1, sizeof *h->names);
     h->passive = calloc(row->n + 1, sizeof *h->passive);
+    h->derived = calloc(row->n + 1, sizeof *h->derived);
     h->now = calloc(row->n + 1, sizeof *h->now);
     h->differs = calloc(row->n + 1, sizeof *h->differs);
-    if (h->names == NULL || h->passive == NULL || h->now == NULL || h->differs == NULL)
+    if (h->names == NULL || h->passive == NULL || h->derived == NULL || h->now == NULL ||
+        h->differs == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     h->n = row->n;
-    h->key = row->n;
+    h->key = h->completed_at = row->n;
     h->absent = h->table == TRACKER_RECORDS && !s->info.schema.own;
     for (size_t i = 0; code == ERR_OK && i < row->n; i++) {
         h->names[i] = str_dup(row->values[i].column);
@@ -132,6 +147,9 @@ enum err_code sqlite_shape_to(struct sqlite *s, struct sqlite_shape *h,
         h->now[i].column = h->names[i];
         if (strcasecmp(h->names[i], key_name(h->table)) == 0)
             h->key = i;
+        h->derived[i] = h->table == TRACKER_BATCHES && is_derived(h->names[i]);
+        if (h->table == TRACKER_BATCHES && strcasecmp(h->names[i], "completed_at") == 0)
+            h->completed_at = i;
         if (!h->absent)
             code = look_column(s, h, i, e);
     }

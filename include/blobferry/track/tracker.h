@@ -310,7 +310,7 @@ struct tracker_restore_counts {
     int64_t skipped; /* rows without a usable key: nothing could name them */
 };
 /* Insert or update by primary key, all in one transaction with the head; rows that are not in the backup are not touched, save that the
- * counters of the batches whose rows changed follow. Values are compared and written by type and bytes. ERR_DB_SCHEMA when a column is
+ * counters and status of the batches concerned follow from the rows (so they are no difference by themselves). Values are compared and written by type and bytes. ERR_DB_SCHEMA when a column is
  * not there any more (names it), ERR_DB when a constraint of the application forbids a row: then nothing is changed. */
 enum err_code tracker_restore(struct tracker *t, const struct tracker_restore *r,
                               struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
