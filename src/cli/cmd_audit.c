@@ -90,43 +90,55 @@ static void verify_text(struct out *o, const struct verification *v, bool good)
                  (long long)v->signs.unsigned_before);
 }
 
-static enum err_code check_signatures(struct cli *cli, const char *dir, struct verification *v)
+struct keys {
+    struct signature *items[KEYS_MAX];
+    size_t n;
+};
+
+static enum err_code load_keys(struct cli *cli, struct keys *k)
 {
     const char *files[KEYS_MAX];
-    struct signature *keys[KEYS_MAX] = {NULL};
     size_t n = args_all(&cli->args, "public-key", files, KEYS_MAX);
     enum err_code code = ERR_OK;
 
-    for (size_t i = 0; code == ERR_OK && i < n; i++)
-        code = signature_load_public(&keys[i], files[i], &cli->err);
-    if (code == ERR_OK && n > 0) {
-        code = audit_check(dir, keys, n, &v->signs, &cli->err);
+    for (; code == ERR_OK && k->n < n; k->n += code == ERR_OK)
+        code = signature_load_public(&k->items[k->n], files[k->n], &cli->err);
+    return code;
+}
+
+static enum err_code look(struct cli *cli, const struct keys *k, struct verification *v)
+{
+    const char *dir = config_get(&cli->config, CONFIG_LOG_DIR);
+    bool looked;
+    enum err_code code = journal_verify(dir, cli->wire.engine.tracker, &v->report, &cli->err);
+
+    looked = code == ERR_OK || code == ERR_CONFLICT;
+    if (code == ERR_OK && k->n > 0) {
+        code = audit_check(dir, k->items, k->n, &v->signs, &cli->err);
         v->signatures = code == ERR_OK || code == ERR_CONFLICT;
+        looked = v->signatures;
     }
-    for (size_t i = 0; i < n; i++)
-        signature_free(keys[i]);
+    if (looked && cli->out.json)
+        verify_json(&cli->out.writer, v);
+    else if (looked)
+        verify_text(&cli->out, v, code == ERR_OK);
     return code;
 }
 
 static enum err_code verify(struct cli *cli)
 {
-    const char *dir = config_get(&cli->config, CONFIG_LOG_DIR);
     struct wire_needs needs = {.command = "audit", .tracker = !args_has(&cli->args, "no-database")};
     struct verification v;
-    enum err_code code = cli_open(cli, &needs, "checked");
-    bool looked = false;
+    struct keys keys = {.n = 0};
+    enum err_code code = load_keys(cli, &keys);
 
     memset(&v, 0, sizeof v);
-    if (code == ERR_OK) {
-        code = journal_verify(dir, cli->wire.engine.tracker, &v.report, &cli->err);
-        looked = code == ERR_OK || code == ERR_CONFLICT;
-    }
     if (code == ERR_OK)
-        code = check_signatures(cli, dir, &v);
-    if (looked && cli->out.json)
-        verify_json(&cli->out.writer, &v);
-    else if (looked)
-        verify_text(&cli->out, &v, code == ERR_OK);
+        code = cli_open(cli, &needs, "checked");
+    if (code == ERR_OK)
+        code = look(cli, &keys, &v);
+    for (size_t i = 0; i < keys.n; i++)
+        signature_free(keys.items[i]);
     return code;
 }
 

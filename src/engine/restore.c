@@ -217,9 +217,10 @@ static enum err_code judge_claims(const struct engine *g, const struct restore_o
             "of %lld objects that the rows claim, %lld are not there and %lld are "
             "others, '%s' for one",
             (long long)p->claims, (long long)p->missing, (long long)p->different, p->first_missing);
-    return err_hint(e, "nothing was written; rows that were rolled back are migrated again by: "
-                       "blobferry migrate --batch-id ID; --database-only restores the rows all the "
-                       "same, and their pointers lead nowhere");
+    return err_hint(
+        e, "nothing was written; rows that were rolled back are migrated again by: "
+           "blobferry migrate --again --batch-id ID; --database-only restores the rows all the "
+           "same, and their pointers lead nowhere");
 }
 
 static enum err_code audit(const struct engine *g, const struct journal_entry *entry,
