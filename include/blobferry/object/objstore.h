@@ -224,7 +224,7 @@ enum err_code objstore_abort_wait(struct objstore *s, const char *key, const cha
 /* GET and hash, in constant memory: r->info.sha256 holds the hex of the bytes that arrived, r->info.size their count. */
 enum err_code objstore_hash_wait(struct objstore *s, const char *key, struct objstore_result *r,
                                  struct err *e);
-/* Learn the features of an endpoint by a few harmless requests under "<prefix>.blobferry-probe/<uuid>", all removed again. */
+/* Learn the features of an endpoint by a few harmless requests under "<prefix>.blobferry-probe/<this process>", all removed again. */
 enum err_code objstore_probe(struct objstore *s, unsigned *features, struct err *e);
 
 /* ---- layout of multipart uploads -------------------------------------------------------------------- */
