@@ -236,10 +236,11 @@ int sqlite_value_bind(sqlite3_stmt *q, int at, const struct tracker_value *v);
 struct sqlite_shape {
     bool known, absent; /* absent: the table is not there yet (ours, in a dry run) */
     enum tracker_table table;
-    size_t n, key;             /* columns; index of the primary key */
-    char **names;              /* owned */
-    bool *passive;             /* generated columns: neither compared nor written */
-    bool *derived;             /* counters and status of a batch: they follow from its rows, whatever the backup says */
+    size_t n, key; /* columns; index of the primary key */
+    char **names;  /* owned */
+    bool *passive; /* generated columns: neither compared nor written */
+    bool *
+        derived; /* counters and status of a batch: they follow from its rows, whatever the backup says */
     size_t completed_at;       /* index of that column of a batch; n: none */
     struct tracker_value *now; /* of the row in the database */
     bool *differs;             /* columns that do */

@@ -53,7 +53,7 @@ struct engine {
         source_root; /* directory; NULL: "/" is NOT assumed: paths must then be absolute and are opened beneath "/" */
     const char *backup_dir;
     const struct secret *backup_key; /* backups are encrypted with it; NULL or unset: not */
-    const char *batch_dir; /* batches/ */
+    const char *batch_dir;           /* batches/ */
     const char *run_id;
     struct engine_run *run; /* NULL: runs are not recorded */
     char owner[PROCESS_OWNER_SIZE];

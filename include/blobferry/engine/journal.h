@@ -33,7 +33,8 @@ struct journal_options {
     const char *dir; /* log folder; created 0700 */
     const char *run_id;
     const char *command;
-    const struct signature *signature; /* signs the run's closing line (signature.h); NULL: unsigned */
+    const struct signature
+        *signature; /* signs the run's closing line (signature.h); NULL: unsigned */
 };
 enum err_code journal_open(struct journal **out, const struct journal_options *o, struct err *e);
 void journal_close(
