@@ -169,6 +169,11 @@ class DirStore:
 
 
 # ---- the workspace --------------------------------------------------------------------------------------------
+def hear_interrupts():
+    """A shell's background job is born deaf to SIGINT, and blobferry, like nohup's children, leaves it so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Workspace:
     """A folder with sources, database, logs; runs blobferry in it and checks what it did."""
 
@@ -286,7 +291,8 @@ class Workspace:
         number = len(self.children)
         with open(self.path(f"out.{number}"), "wb") as out, open(self.path(f"err.{number}"), "wb") as err:
             child = subprocess.Popen(self.command(args, unprivileged, wrap), cwd=self.dir, stdout=out, stderr=err,
-                                     env=self.environment(env), stdin=subprocess.DEVNULL)
+                                     env=self.environment(env), stdin=subprocess.DEVNULL,
+                                     preexec_fn=hear_interrupts)
         child.number, child.blobferry_args = number, args
         self.children.append(child)
         return child
