@@ -59,7 +59,7 @@ static enum err_code on_run(void *user, const struct audit_run *r, struct err *e
     }
     snprintf(lines, sizeof lines, "%lld", (long long)r->lines);
     snprintf(good, sizeof good, "%lld", (long long)r->succeeded);
-    snprintf(bad, sizeof bad, "%lld", (long long)(r->failed + r->refused));
+    snprintf(bad, sizeof bad, "%lld", (long long)r->failed + (long long)r->refused);
     out_table_row(l->table,
                   !r->ended    ? OUT_YELLOW
                   : r->success ? OUT_PLAIN

@@ -213,30 +213,37 @@ static void show_text(struct out *o, const struct backup_info *i)
     out_line(o, "sha256: %s", i->sha256);
 }
 
+static enum err_code show_info(struct cli *cli, struct backup_info *info)
+{
+    enum err_code code =
+        backup_info_read(info, cli->args.words[0], cli->wire.engine.backup_key, &cli->err);
+
+    if (code != ERR_OK)
+        return code;
+    if (cli->out.json)
+        info_json(&cli->out.writer, "backup", info);
+    else if (info->whole)
+        show_text(&cli->out, info);
+    if (!info->whole) {
+        err_set(&cli->err, info->fault, "%s", info->problem);
+        code = info->fault;
+    }
+    if (info->fault == ERR_CONFIG)
+        err_hint(&cli->err, "give its key by --backup-key-file or BLOBFERRY_BACKUP_KEY_FILE");
+    backup_info_release(info);
+    return code;
+}
+
 static enum err_code show(struct cli *cli)
 {
-    struct backup_info *info = calloc(1, sizeof *info);
+    struct backup_info *info;
     enum err_code code =
         cli_open(cli, &(struct wire_needs){.command = "backup", .backup = true}, "read");
 
-    if (code == ERR_OK && info == NULL)
-        code = err_set(&cli->err, ERR_NOMEM, "out of memory");
-    if (code == ERR_OK)
-        code = backup_info_read(info, cli->args.words[0], cli->wire.engine.backup_key, &cli->err);
-    if (code == ERR_OK) {
-        if (cli->out.json)
-            info_json(&cli->out.writer, "backup", info);
-        else if (info->whole)
-            show_text(&cli->out, info);
-        if (!info->whole) {
-            err_set(&cli->err, info->fault, "%s", info->problem);
-            code = info->fault;
-        }
-        if (info->fault == ERR_CONFIG)
-            err_hint(&cli->err, "give its key by --backup-key-file or BLOBFERRY_BACKUP_KEY_FILE");
-    }
-    if (info != NULL)
-        backup_info_release(info);
+    if (code != ERR_OK)
+        return code;
+    info = calloc(1, sizeof *info);
+    code = info != NULL ? show_info(cli, info) : err_set(&cli->err, ERR_NOMEM, "out of memory");
     free(info);
     return code;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_RUN_MS     (30 * 60 * 1000)
+#define LONG_RUN_MS     INT64_C(1800000)
 #define FAILURE_PERCENT 5
 
 enum err_code analyze_count_init(struct analyze_count *c, struct analyze_result *out, struct err *e)

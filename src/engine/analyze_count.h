@@ -6,7 +6,7 @@
 #include "engine/analyze_runs.h"
 
 /* Durations fall into buckets of a sixteenth of a power of two: the middle of one is at most 3.2 % away. */
-#define ANALYZE_STEPS   16
+#define ANALYZE_STEPS   ((size_t)16)
 #define ANALYZE_BUCKETS (44 * ANALYZE_STEPS)
 
 struct analyze_count {

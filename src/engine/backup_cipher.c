@@ -85,7 +85,7 @@ enum err_code backup_cipher_seal(struct backup_cipher *c, bool last, const unsig
     next_nonce(c, last, nonce);
     if (EVP_EncryptInit_ex(c->evp, EVP_aes_256_gcm(), NULL, c->key, nonce) != 1 ||
         EVP_EncryptUpdate(c->evp, dst, &written, plain, (int)n) != 1 ||
-        EVP_EncryptFinal_ex(c->evp, dst + written, &rest) != 1 || (size_t)(written + rest) != n ||
+        EVP_EncryptFinal_ex(c->evp, dst + written, &rest) != 1 || written + rest != (int)n ||
         EVP_CIPHER_CTX_ctrl(c->evp, EVP_CTRL_AEAD_GET_TAG, BACKUP_CIPHER_TAG, dst + n) != 1)
         return err_set(e, ERR_GENERAL, "cannot encrypt a backup: OpenSSL refuses AES-256-GCM");
     return ERR_OK;
@@ -106,7 +106,7 @@ bool backup_cipher_open(struct backup_cipher *c, bool last, const unsigned char 
     good = EVP_DecryptInit_ex(c->evp, EVP_aes_256_gcm(), NULL, c->key, nonce) == 1 &&
            EVP_DecryptUpdate(c->evp, dst, &written, sealed, (int)n) == 1 &&
            EVP_CIPHER_CTX_ctrl(c->evp, EVP_CTRL_AEAD_SET_TAG, BACKUP_CIPHER_TAG, tag) == 1 &&
-           EVP_DecryptFinal_ex(c->evp, dst + written, &rest) == 1 && (size_t)(written + rest) == n;
+           EVP_DecryptFinal_ex(c->evp, dst + written, &rest) == 1 && written + rest == (int)n;
     if (!good)
         OPENSSL_cleanse(dst, n); /* unproven bytes are nobody's business */
     return good;

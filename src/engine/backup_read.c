@@ -129,8 +129,8 @@ static enum err_code take_value(struct backup_read *r, const char **text, size_t
 /* A member's name and its colon; the name is copied. */
 static enum err_code take_name(struct backup_read *r, char *name, size_t size, struct err *e)
 {
-    const char *text;
-    size_t n;
+    const char *text = "";
+    size_t n = 0;
     struct json *value;
     enum err_code code = take_value(r, &text, &n, e);
 
@@ -145,8 +145,8 @@ static enum err_code take_name(struct backup_read *r, char *name, size_t size, s
 
 static enum err_code take_parsed(struct backup_read *r, struct json **value, struct err *e)
 {
-    const char *text;
-    size_t n;
+    const char *text = "";
+    size_t n = 0;
     enum err_code code = take_value(r, &text, &n, e);
 
     *value = code == ERR_OK ? json_parse(text, n, NULL) : NULL;
@@ -331,8 +331,8 @@ static enum err_code next_in_table(struct backup_read *r, bool *there, struct er
 
 enum err_code backup_read_next(struct backup_read *r, bool parse, bool *more, struct err *e)
 {
-    const char *text;
-    size_t n;
+    const char *text = "";
+    size_t n = 0;
     bool there = false;
     enum err_code code = ERR_OK;
 

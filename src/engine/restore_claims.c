@@ -267,7 +267,7 @@ enum err_code restore_claims_check(struct restore_claims *c, const struct engine
 
     if (code == ERR_OK && fseek(c->spool, 0, SEEK_SET) != 0)
         code = err_set_errno(e, ERR_FILE, errno, "cannot read a temporary file");
-    for (size_t i = 0; code == ERR_OK && i < n; i++) {
+    for (size_t i = 0; code == ERR_OK && items != NULL && i < n; i++) {
         items[i].all = &all;
         items[i].next = all.free;
         all.free = &items[i];
