@@ -316,13 +316,13 @@ static void test_backup_read_rows_of_megabytes(void **state)
 {
     struct fixture *f = *state;
 
-    sql(f, "UPDATE file_migrations SET error_message = replace(hex(zeroblob(3000000)), '00', "
+    sql(f, "UPDATE file_migrations SET error_message = replace(hex(zeroblob(1000000)), '00', "
            "'a\"\\') WHERE id = 'm2';"
-           "UPDATE file_migrations SET error_message = zeroblob(20000000) WHERE id = 'm1'");
+           "UPDATE file_migrations SET error_message = zeroblob(6000000) WHERE id = 'm1'");
     for (int sealed = 0; sealed < 2; sealed++) {
         bool more = true;
         make(f, NULL, sealed);
-        assert_true(f->made.bytes > 30000000);
+        assert_true(f->made.bytes > 10000000);
         assert_int_equal(open_made(f, f->made.path), ERR_OK);
         assert_int_equal(tracker_dump(f->g.tracker, NULL, compare, &f->r, NULL), ERR_OK);
         assert_int_equal(backup_read_next(&f->r, true, &more, NULL), ERR_OK);
