@@ -407,8 +407,10 @@ static void test_analyze_a_million_lines_quickly_in_constant_memory(void **state
                   (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec),
                   after.ru_maxrss - before.ru_maxrss);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    if (getenv("LD_PRELOAD") != NULL && strstr(getenv("LD_PRELOAD"), "vgpreload") != NULL)
+        return; /* valgrind */
     assert_true(after.ru_maxrss - before.ru_maxrss < 8 * 1024);
-    assert_true(to.tv_sec - from.tv_sec < 15); /* of processor time; 4 s where this was written */
+    assert_true(to.tv_sec - from.tv_sec < 15); /* of processor time; 1 s where this was written */
 #endif
 }
 
