@@ -45,11 +45,14 @@ static void *connection_main(void *user)
 
 static void begin_connection(struct scripted *s, int fd)
 {
-    const size_t number = s->connections; /* nobody else changes it */
     struct arrival *a = malloc(sizeof *a);
     pthread_attr_t small;
 
     scripted_must(a != NULL, "malloc");
+    pthread_mutex_lock(&s->lock);
+    const size_t number = s->connections++; /* counted before its thread can answer anything */
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
     *a = (struct arrival){.s = s, .fd = fd, .number = number};
     s->threads = realloc(s->threads, (number + 1) * sizeof *s->threads);
     scripted_must(s->threads != NULL, "realloc");
@@ -58,10 +61,6 @@ static void begin_connection(struct scripted *s, int fd)
     scripted_must(pthread_create(&s->threads[number], &small, connection_main, a) == 0,
                   "pthread_create");
     pthread_attr_destroy(&small);
-    pthread_mutex_lock(&s->lock);
-    s->connections++;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
 }
 
 static void *accept_main(void *user)
