@@ -19,7 +19,9 @@ const struct option_spec cmd_rollback_options[] = {
     {"database-only", NULL, "keep the objects", false},
     {"r2-only", NULL, "delete objects, keep the rows: the application's pointers break", false},
     {"dry-run", NULL, "show what would happen (the default)", false},
-    {"prove", NULL, "dry run: look at every original and object as well", false},
+    {"prove", NULL, "dry run: look at every original and object (the default with a target)",
+     false},
+    {"no-prove", NULL, "dry run: look at no original and no object", false},
     {"confirm", NULL, "do it", false},
     {"force", NULL, "do not ask; needed without a terminal", false},
     {"no-backup", NULL, "make no backup first", false},
@@ -32,7 +34,7 @@ const struct option_spec cmd_rollback_options[] = {
 
 struct request {
     struct rollback_options options;
-    bool confirm, force, prove;
+    bool confirm, force, prove, no_target;
 };
 
 static enum err_code dates(struct cli *cli, struct tracker_filter *f)
@@ -63,7 +65,8 @@ static enum err_code contradictions(struct cli *cli, const struct request *r)
     static const char *const pairs[][2] = {
         {"database-only", "r2-only"}, {"failed-only", "full-rollback"},
         {"dry-run", "confirm"},       {"dry-run", "force"},
-        {"prove", "confirm"},         {"full-rollback", "batch-id"},
+        {"prove", "confirm"},         {"no-prove", "confirm"},
+        {"prove", "no-prove"},        {"full-rollback", "batch-id"},
         {"full-rollback", "user-id"}, {"full-rollback", "start-date"},
         {"full-rollback", "end-date"}};
     static const char *const scopes[] = {"batch-id", "user-id",     "start-date",
@@ -110,7 +113,10 @@ static enum err_code read_options(struct cli *cli, struct request *r)
     o->plan_hash = args_value(a, "yes-plan");
     r->confirm = args_has(a, "confirm");
     r->force = args_has(a, "force");
-    r->prove = args_has(a, "prove");
+    r->no_target = config_get(&cli->config, CONFIG_TARGET) == NULL;
+    /* What a dry run shows is what will be refused; without a target it can only count. */
+    r->prove = !r->confirm && !args_has(a, "no-prove") &&
+               (args_has(a, "prove") || o->database_only || !r->no_target);
     code = dates(cli, &o->scope);
     if (code == ERR_OK)
         code = args_number(a, "limit", 1, INT64_MAX / 2, &o->limit, &cli->err);
@@ -138,6 +144,7 @@ static void preview_json(struct json_out *w, const struct request *r,
     for (int i = 1; i < ROLLBACK_REFUSALS; i++)
         json_out_integer(w, rollback_refusal_name((enum rollback_refusal)i), p->refused[i]);
     json_out_end(w);
+    json_out_integer(w, "absent", p->absent);
     json_out_array(w, "first");
     for (size_t i = 0; i < p->first.len; i++) {
         const struct record *f = &p->first.items[i];
@@ -201,7 +208,11 @@ static void preview_text(struct cli *cli, const struct request *r, const struct 
                      rollback_refusal_name((enum rollback_refusal)i), out_reset(&cli->out));
     }
     if (!r->confirm && !r->prove)
-        out_line(&cli->out, "originals and objects were not looked at (see --prove)");
+        out_line(&cli->out, "originals and objects were not looked at%s",
+                 r->no_target ? ": no target is set" : "");
+    if (p->absent > 0)
+        out_line(&cli->out, "%s%lld completed files have no object%s",
+                 out_paint(&cli->out, OUT_YELLOW), (long long)p->absent, out_reset(&cli->out));
     if (r->options.r2_only)
         out_line(&cli->out,
                  "%s--r2-only: rows and files.r2_key stay, and point at nothing afterwards%s",
@@ -294,6 +305,7 @@ static enum err_code execute(struct cli *cli, struct request *r)
     memset(&result, 0, sizeof result);
     rollback_preview_init(&preview);
     code = rollback_preview(&cli->wire.engine, &r->options, r->prove, &preview, &cli->err);
+    progress_end(&cli->progress);
     if (code == ERR_OK) {
         if (cli->out.json)
             preview_json(&cli->out.writer, r, &preview);
@@ -327,7 +339,7 @@ int cmd_rollback(struct cli *cli)
     if (code == ERR_OK) {
         needs.write = needs.audit = needs.log_file = request.confirm;
         needs.store = !request.options.database_only && (request.confirm || request.prove);
-        code = cli_open(cli, &needs, "rolled back");
+        code = cli_open(cli, &needs, request.confirm ? "rolled back" : "looked at");
     }
     if (code == ERR_OK)
         code = execute(cli, &request);

@@ -52,13 +52,36 @@ static enum err_code survey(const struct engine *g, const struct rollback_option
     return code == ERR_OK && out->files == 0 && out->debts == 0 ? nothing_found(e) : code;
 }
 
+/* Rows that say they have an object, and not one of them was found: more likely a wrong target than a lost bucket. */
+static void warn_of_target(const struct engine *g)
+{
+    engine_emit(g, &(struct engine_event){
+                       .kind = ENGINE_NOTE,
+                       .message = "not one of the objects was found: is the target right?"});
+}
+
 static enum err_code preview_page(struct rollback_job *j, void *user, struct err *e)
 {
     struct rollback_preview *out = user;
     enum err_code code = rollback_prove_page(j, e);
 
-    for (size_t i = 0; code == ERR_OK && i < j->n; i++)
-        out->refused[j->items[i].refusal]++;
+    for (size_t i = 0; code == ERR_OK && i < j->n; i++) {
+        const struct rollback_item *it = &j->items[i];
+
+        out->refused[it->refusal]++;
+        out->absent += rollback_prove_missing(it);
+        j->seen++;
+        if (rollback_act_row_goes(it))
+            continue;
+        j->seen_bad++;
+        engine_emit(j->g, &(struct engine_event){
+                              .kind = ENGINE_FILE_REFUSED, .record = it->record, .err = &it->why});
+    }
+    engine_emit(j->g, &(struct engine_event){.kind = ENGINE_PROGRESS,
+                                             .files_done = j->seen - j->seen_bad,
+                                             .files_failed = j->seen_bad,
+                                             .files_total = out->files,
+                                             .bytes_total = -1});
     return code;
 }
 
@@ -74,6 +97,8 @@ enum err_code rollback_preview(const struct engine *g, const struct rollback_opt
     code = rollback_pages_open(&j, g, o, NULL, e);
     if (code == ERR_OK)
         code = rollback_pages_each(&j, &f, preview_page, out, e);
+    if (code == ERR_OK && out->absent > 0 && out->absent == j.seen)
+        warn_of_target(g);
     rollback_pages_close(&j);
     return code;
 }
@@ -185,17 +210,6 @@ static enum err_code verdict(const struct rollback_result *r, struct err *e)
                     "rollback of this scope");
 }
 
-/* Rows that say they have an object, and not one of them was found: more likely a wrong target than a lost bucket. */
-static void warn_of_target(const struct rollback_job *j)
-{
-    const struct rollback_result *r = j->out;
-
-    if (r->already_absent > 0 && r->r2_deletions == 0 && r->kept_objects == 0 && r->refused == 0)
-        engine_emit(j->g, &(struct engine_event){
-                              .kind = ENGINE_NOTE,
-                              .message = "not one of the objects was found: is the target right?"});
-}
-
 /* The bucket answers, and to us. */
 static enum err_code check_store(const struct rollback_job *j, struct err *e)
 {
@@ -243,7 +257,9 @@ static enum err_code work(struct rollback_job *j, struct err *e)
     code = pay_debts(j, e);
     if (code == ERR_OK)
         code = rollback_pages_each(j, &f, run_page, NULL, e);
-    warn_of_target(j);
+    if (j->missing > 0 && j->out->r2_deletions == 0 && j->out->kept_objects == 0 &&
+        j->out->refused == 0)
+        warn_of_target(j->g);
     return finish(j, code, e);
 }
 

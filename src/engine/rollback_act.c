@@ -198,6 +198,7 @@ static void count(struct rollback_job *j, const struct rollback_item *it)
         out->bytes_freed += it->info.size > 0 && !versioned ? it->info.size : 0;
     }
     out->already_absent += it->absent;
+    j->missing += rollback_prove_missing(it);
     out->debts_paid += j->paying_debts && it->done;
     if (it->lost)
         out->skipped++;

@@ -54,6 +54,8 @@ struct rollback_job {
     size_t n;
     size_t in_flight;
     int64_t total;          /* files in the selection, for progress */
+    int64_t seen, seen_bad; /* … looked at so far by a preview; would be refused */
+    int64_t missing;        /* completed rows whose object was not found */
     bool sparse;            /* LIST has found too little: HEAD from here on */
     bool paying_debts;      /* rows are rolled back already: only the deletes are owed */
     bool locked;            /* the scope's lock is ours */
@@ -94,6 +96,9 @@ enum err_code rollback_list_page(struct rollback_job *j, struct err *e);
 
 /* ---- prove: fills refusal, remove, absent of every item; sends LISTs and HEADs only. */
 enum err_code rollback_prove_page(struct rollback_job *j, struct err *e);
+
+/* A completed row, and no object. */
+bool rollback_prove_missing(const struct rollback_item *it);
 
 /* ---- act */
 /* May the row go back although its object stays? */

@@ -221,6 +221,12 @@ static void judge(struct rollback_job *j, struct rollback_item *it)
     }
 }
 
+bool rollback_prove_missing(const struct rollback_item *it)
+{
+    return it->absent &&
+           (it->record->status == FILE_COMPLETED || it->record->status == FILE_VERIFIED);
+}
+
 /* Others that need the same object keep it. */
 static enum err_code find_shared(struct rollback_job *j, struct err *e)
 {

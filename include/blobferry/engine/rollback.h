@@ -44,13 +44,16 @@ struct rollback_preview {
         unknown; /* rows in the scope that are under way, or in a status nobody knows: left alone */
     int64_t unparsable_dates; /* rows left out of a scope by dates, for theirs cannot be read */
     int64_t refused[ROLLBACK_REFUSALS];
+    int64_t absent; /* completed rows whose object is not there; 0 unless proved */
     char plan_hash
         [65]; /* SHA-256 over what would be done and the ordered (id, status, key, etag) of the selection */
     struct record_list first; /* the first ten */
 };
 void rollback_preview_init(struct rollback_preview *p);
 void rollback_preview_release(struct rollback_preview *p);
-/* ERR_NOTFOUND "No migration records found" when nothing matches; ERR_USAGE without a scope. `prove` also opens originals and HEADs objects. */
+/* ERR_NOTFOUND "No migration records found" when nothing matches; ERR_USAGE without a scope. `prove` also hashes the
+ * originals and looks at the objects (LIST and HEAD; without a store only at the originals), with progress and one event for each file
+ * that would be refused. */
 enum err_code rollback_preview(const struct engine *g, const struct rollback_options *o, bool prove,
                                struct rollback_preview *out, struct err *e);
 

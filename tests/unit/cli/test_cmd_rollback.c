@@ -31,7 +31,7 @@ static void test_cmd_rollback_default_is_a_dry_run_that_changes_no_byte(void **s
     static const char *const ways[][6] = {
         {"rollback", "--batch-id", "b1", NULL},
         {"rollback", "--batch-id", "b1", "--dry-run", NULL},
-        {"rollback", "--batch-id", "b1", "--prove", NULL},
+        {"rollback", "--batch-id", "b1", "--no-prove", NULL},
         {"rollback", "--full-rollback", "--json", NULL},
         {"rollback", "--user-id", "user1", "--r2-only", NULL},
         {"rollback", "--failed-only", "--batch-id", "b1", NULL},
@@ -48,6 +48,37 @@ static void test_cmd_rollback_default_is_a_dry_run_that_changes_no_byte(void **s
     }
 }
 
+static void assert_unsaid(const struct command_world *c, const char *part)
+{
+    assert_null(strstr(c->out, part));
+    assert_null(strstr(c->err, part));
+}
+
+/* What will be refused is said before anything is done, file by file and by class. */
+static void test_cmd_rollback_dry_run_shows_what_would_be_refused(void **state)
+{
+    struct command_world *c = *state;
+    char elsewhere[400];
+
+    command_migrated(c);
+    assert_int_equal(unlink("source/y.txt"), 0);
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1"));
+    command_says(c, "would refuse 1: source_missing");
+    command_says(c, "y.txt': ");
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1", "--no-prove"));
+    command_says(c, "originals and objects were not looked at");
+    assert_unsaid(c, "source_missing");
+    assert_int_equal(unlink("objects/x.txt"), 0);
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1"));
+    command_says(c, "1 completed files have no object");
+    assert_unsaid(c, "is the target right");
+    fixture_write(c->fixture, "elsewhere/other", "x");
+    snprintf(elsewhere, sizeof elsewhere, "file://%s/elsewhere", c->fixture->scratch.dir);
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1", "--target", elsewhere));
+    command_says(c, "3 completed files have no object");
+    command_says(c, "is the target right");
+}
+
 static void test_cmd_rollback_dry_run_needs_no_target(void **state)
 {
     struct command_world *c = *state;
@@ -56,6 +87,7 @@ static void test_cmd_rollback_dry_run_needs_no_target(void **state)
     unsetenv("BLOBFERRY_TARGET");
     command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1"));
     command_says(c, "would roll back 3 files");
+    command_says(c, "not looked at: no target is set");
     command_expect(c, 2, COMMAND("rollback", "--batch-id", "b1", "--prove"));
     command_says(c, "no target is set");
     command_expect(c, 2, COMMAND("rollback", "--batch-id", "b1", "--confirm", "--force"));
@@ -74,6 +106,9 @@ static void test_cmd_rollback_contradictions_are_refused(void **state)
     assert_refused(c, "contradict", WITH("--full-rollback"));
     assert_refused(c, "contradict", WITH("--dry-run"));
     assert_refused(c, "contradict", WITH("--prove"));
+    assert_refused(c, "contradict", WITH("--no-prove"));
+    assert_refused(c, "contradict",
+                   COMMAND("rollback", "--batch-id", "b1", "--prove", "--no-prove"));
     assert_refused(c, "is no date", WITH("--start-date", "2024-02-30"));
     assert_refused(c, "is no date", WITH("--end-date", "2024-2-1"));
     assert_refused(c, "is no date", WITH("--end-date", "2024-02-01T00:00:00"));
@@ -195,7 +230,7 @@ static void test_cmd_rollback_json_is_one_document(void **state)
     command_migrated(c);
     snprintf(path, sizeof path, "source/y.txt");
     assert_int_equal(unlink(path), 0);
-    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1", "--prove", "--json"));
+    command_expect(c, 0, COMMAND("rollback", "--batch-id", "b1", "--json"));
     root = command_json(c);
     assert_int_equal(command_member(json_get(root, "preview"), "files"), 3);
     assert_int_equal(
@@ -253,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         command_test(test_cmd_rollback_default_is_a_dry_run_that_changes_no_byte),
+        command_test(test_cmd_rollback_dry_run_shows_what_would_be_refused),
         command_test(test_cmd_rollback_dry_run_needs_no_target),
         command_test(test_cmd_rollback_contradictions_are_refused),
         command_test(test_cmd_rollback_confirmed_without_a_terminal_needs_force),
