@@ -2,7 +2,7 @@
 DEPS_PRODUCT := build-essential pkg-config libcurl4-openssl-dev libssl-dev libsqlite3-dev libpq-dev \
                 libcjson-dev libmicrohttpd-dev libsmartcols-dev libinih-dev libutf8proc-dev
 DEPS_TEST    := libcmocka-dev sqlite3 python3 python3-boto3 radosgw ceph-mon ceph-osd ceph-common \
-                procps strace
+                procps strace postgresql python3-psycopg2 openssl
 DEPS_CHECK   := clang clang-format clang-tidy cppcheck valgrind libclang-rt-14-dev mandoc
 
 .PHONY: deps deps-product deps-test

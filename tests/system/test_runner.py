@@ -31,7 +31,8 @@ class Runner(unittest.TestCase):
     def run_tests(self, *args):
         done = subprocess.run([os.path.join(self.tree, "tests/run"), *args], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=60,
-                              env={**os.environ, "BLOBFERRY_TEST_S3_ENDPOINT": "http://127.0.0.1:1"})
+                              env={**os.environ, "BLOBFERRY_TEST_S3_ENDPOINT": "http://127.0.0.1:1",
+                                   "BLOBFERRY_TEST_POSTGRES": "postgres://127.0.0.1:1/none"})
         return done.returncode, done.stdout.splitlines()[-1], done.stdout
 
     def expect(self, code, last, *args, word=""):
