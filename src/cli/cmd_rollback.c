@@ -225,6 +225,12 @@ static void preview_text(struct cli *cli, const struct request *r, const struct 
                  "plan's hash to hold to this plan)");
 }
 
+static int64_t requests_of(const struct rollback_result *r)
+{
+    const struct objstore_requests *q = &r->requests;
+    return (int64_t)(q->get + q->head + q->put + q->post + q->delete_);
+}
+
 static void result_json(struct json_out *w, const struct rollback_result *r)
 {
     json_out_object(w, "result");
@@ -242,6 +248,7 @@ static void result_json(struct json_out *w, const struct rollback_result *r)
     json_out_end(w);
     json_out_integer(w, "debts_paid", r->debts_paid);
     json_out_integer(w, "bytes_freed", r->bytes_freed);
+    json_out_integer(w, "requests", requests_of(r));
     json_out_integer(w, "elapsed_ms", r->elapsed_ms);
     json_out_string(w, "backup", r->backup.path);
     json_out_string(w, "audit", r->audit_path);
@@ -270,6 +277,9 @@ static void result_text(struct out *o, const struct rollback_result *r)
     }
     if (r->failures > 0)
         out_line(o, "%s%lld failed%s", out_paint(o, OUT_RED), (long long)r->failures, out_reset(o));
+    if (requests_of(r) > 0 && r->total_files > 0)
+        out_line(o, "%lld requests to the store, %.4f a file", (long long)requests_of(r),
+                 (double)requests_of(r) / (double)r->total_files);
     if (r->backup.path[0] != '\0')
         out_line(o, "backup: %s", out_safe(r->backup.path).text);
     if (r->audit_path[0] != '\0')

@@ -257,6 +257,8 @@ static enum err_code work(struct rollback_job *j, struct err *e)
     code = pay_debts(j, e);
     if (code == ERR_OK)
         code = rollback_pages_each(j, &f, run_page, NULL, e);
+    if (j->g->store != NULL)
+        objstore_requests(j->g->store, &j->out->requests);
     if (j->missing > 0 && j->out->r2_deletions == 0 && j->out->kept_objects == 0 &&
         j->out->refused == 0)
         warn_of_target(j->g);

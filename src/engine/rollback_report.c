@@ -147,6 +147,13 @@ static void put_stats(struct json_out *w, const struct rollback_result *r, const
     json_out_integer(w, "skipped", r->skipped);
     json_out_integer(w, "refused", r->refused);
     json_out_integer(w, "bytes_freed", r->bytes_freed);
+    json_out_object(w, "requests");
+    json_out_integer(w, "get", (int64_t)r->requests.get);
+    json_out_integer(w, "head", (int64_t)r->requests.head);
+    json_out_integer(w, "put", (int64_t)r->requests.put);
+    json_out_integer(w, "post", (int64_t)r->requests.post);
+    json_out_integer(w, "delete", (int64_t)r->requests.delete_);
+    json_out_end(w);
     json_out_string(w, "start_time", started);
     json_out_string(w, "end_time", now);
     json_out_end(w);

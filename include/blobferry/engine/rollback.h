@@ -64,6 +64,7 @@ struct rollback_result {
     int64_t refused;
     int64_t refused_by[ROLLBACK_REFUSALS];
     int64_t debts_paid, bytes_freed, elapsed_ms;
+    struct objstore_requests requests; /* sent to the store by this run */
     struct backup_result backup;
     char audit_path[4096]; /* logs/rollback_audit_….json */
 };
