@@ -67,6 +67,9 @@ __attribute__((format(printf, 3, 0))) static void render(char *dst, size_t size,
     free(whole);
 }
 
+/* For who has no struct err: what this thread set last, so that a hint does not change the code that is returned. */
+static _Thread_local enum err_code last_code = ERR_GENERAL;
+
 static void fill(struct err *e, enum err_code code, const char *message)
 {
     str_copy(e->message, sizeof e->message, message);
@@ -111,6 +114,7 @@ enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
     char message[ERR_MESSAGE_MAX];
     va_list ap;
 
+    last_code = code;
     if (e == NULL)
         return code;
     va_start(ap, fmt);
@@ -128,6 +132,7 @@ enum err_code err_set_errno(struct err *e, enum err_code code, int errnum, const
 
     if (code == ERR_FILE)
         code = from_errno(errnum);
+    last_code = code;
     if (e == NULL)
         return code;
     va_start(ap, fmt);
@@ -153,7 +158,7 @@ enum err_code err_wrap(struct err *e, const char *fmt, ...)
     va_list ap;
 
     if (e == NULL)
-        return ERR_GENERAL;
+        return last_code;
     va_start(ap, fmt);
     render(context, sizeof context, fmt, ap);
     va_end(ap);
@@ -168,7 +173,7 @@ enum err_code err_hint(struct err *e, const char *fmt, ...)
     va_list ap;
 
     if (e == NULL)
-        return ERR_GENERAL;
+        return last_code;
     va_start(ap, fmt);
     render(hint, sizeof hint, fmt, ap);
     va_end(ap);

@@ -69,10 +69,11 @@ enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
 enum err_code err_set_errno(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Prepend "context: " to the message; returns e->code (ERR_GENERAL when e is NULL). */
+/* Prepend "context: " to the message; returns e->code (when e is NULL, the code that this thread
+ * set last). */
 enum err_code err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Set the hint; returns e->code. */
+/* Set the hint; returns as err_wrap does. */
 enum err_code err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Stable name of a class, for databases and logs; never NULL. */

@@ -48,8 +48,9 @@ static void test_err_null_is_allowed_everywhere(void **state)
     (void)state;
     assert_int_equal(err_set(NULL, ERR_PARSE, "x"), ERR_PARSE);
     assert_int_equal(err_set_errno(NULL, ERR_FILE, ENOENT, "x"), ERR_FILE_MISSING);
-    assert_int_equal(err_wrap(NULL, "x"), ERR_GENERAL);
-    assert_int_equal(err_hint(NULL, "x"), ERR_GENERAL);
+    assert_int_equal(err_wrap(NULL, "x"), ERR_FILE_MISSING); /* the code stays what was set */
+    assert_int_equal(err_set(NULL, ERR_DB_SCHEMA, "x"), ERR_DB_SCHEMA);
+    assert_int_equal(err_hint(NULL, "x"), ERR_DB_SCHEMA);
 }
 
 static void test_err_set_errno_picks_the_class(void **state)
