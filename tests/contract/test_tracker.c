@@ -6,20 +6,29 @@
 #include "contract/tracker_lock.h"
 #include "contract/tracker_plan.h"
 #include "contract/tracker_pointer.h"
+#include "contract/tracker_postgres.h"
 #include "contract/tracker_read.h"
 #include "contract/tracker_schema.h"
 #include "contract/tracker_sqlite.h"
 
-#define ON_SQLITE(test) cmocka_unit_test_setup_teardown(test, sqlite_setup, fixture_teardown)
+#define ON_SQLITE(test)                                                                            \
+    {                                                                                              \
+        .name = #test " (sqlite)", .test_func = test, .setup_func = sqlite_setup,                  \
+        .teardown_func = fixture_teardown                                                          \
+    }
+#define ON_POSTGRES(test)                                                                          \
+    {                                                                                              \
+        .name = #test " (postgres)", .test_func = test, .setup_func = postgres_setup,              \
+        .teardown_func = fixture_teardown                                                          \
+    }
+#define ALL(ON)                                                                                    \
+    TRACKER_SCHEMA_TESTS(ON), TRACKER_PLAN_TESTS(ON), TRACKER_CLAIM_TESTS(ON),                     \
+        TRACKER_APPLY_TESTS(ON), TRACKER_POINTER_TESTS(ON), TRACKER_READ_TESTS(ON),                \
+        TRACKER_HOSTILE_TESTS(ON), TRACKER_LOCK_TESTS(ON), TRACKER_DUMP_TESTS(ON)
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {
-        TRACKER_SCHEMA_TESTS(ON_SQLITE),  TRACKER_PLAN_TESTS(ON_SQLITE),
-        TRACKER_CLAIM_TESTS(ON_SQLITE),   TRACKER_APPLY_TESTS(ON_SQLITE),
-        TRACKER_POINTER_TESTS(ON_SQLITE), TRACKER_READ_TESTS(ON_SQLITE),
-        TRACKER_HOSTILE_TESTS(ON_SQLITE), TRACKER_LOCK_TESTS(ON_SQLITE),
-        TRACKER_DUMP_TESTS(ON_SQLITE)};
+    static const struct CMUnitTest tests[] = {ALL(ON_SQLITE)};
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, postgres_begin, postgres_end);
 }

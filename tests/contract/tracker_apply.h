@@ -225,8 +225,10 @@ static void test_tracker_refresh_repairs_counters(void **state)
     plan(f, "b-2", 11, 2);
     claim(f, "me", "b-1", 3);
     move_all(f, &f->list, "me", FILE_COMPLETED);
-    sql(f, "UPDATE migration_batches SET total_files = 99, completed_files = NULL, status = 'odd',"
-           " failed_files = 'text' WHERE batch_id = 'b-1'");
+    sql(f,
+        "UPDATE migration_batches SET total_files = 99, completed_files = NULL, status = 'odd',"
+        " failed_files = %s WHERE batch_id = 'b-1'",
+        SQL_BY(f, "'text'", "-3"));
     OK(f, tracker_refresh(f->t, NULL, &changed, &f->e));
     assert_int_equal(changed, 1);
     expect_batch(f, "b-1", "completed 3 3 0 0");
@@ -259,9 +261,13 @@ static void test_tracker_heads_go_along_and_never_back(void **state)
     OK(f, tracker_heads(f->t, note_head, text, &f->e));
     assert_string_equal(text, "log run-1 9 nine;other run-2 1 one;");
     /* A move that cannot be made takes its head back too. */
-    sql(f,
-        "CREATE TRIGGER no BEFORE UPDATE ON file_migrations BEGIN SELECT RAISE(ABORT, 'not now');"
-        " END");
+    sql(f, "%s",
+        SQL_BY(f,
+               "CREATE TRIGGER no BEFORE UPDATE ON file_migrations BEGIN SELECT RAISE(ABORT, 'not"
+               " now'); END",
+               "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+               " 'not now'; END $$; CREATE TRIGGER no BEFORE UPDATE ON file_migrations FOR EACH"
+               " ROW EXECUTE FUNCTION no()"));
     rows_of(f, "b-1");
     m = move_of(&f->list.items[0], NULL, FILE_VERIFIED);
     CODE(f, tracker_apply(f->t, &m, 1, &(struct tracker_head){"log", "run-1", 10, "ten"}, &f->e),

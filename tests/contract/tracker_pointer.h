@@ -174,8 +174,13 @@ static void test_tracker_pointer_ignored_by_a_trigger_moves_nothing(void **state
     with_tables(f);
     plan(f, "b-1", 1, 2);
     claim(f, "me", "b-1", 2);
-    sql(f, "CREATE TRIGGER no BEFORE UPDATE ON files WHEN old.id = 'file-00002'"
-           " BEGIN SELECT RAISE(IGNORE); END");
+    sql(f, "%s",
+        SQL_BY(f,
+               "CREATE TRIGGER no BEFORE UPDATE ON files WHEN old.id = 'file-00002'"
+               " BEGIN SELECT RAISE(IGNORE); END",
+               "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END"
+               " $$; CREATE TRIGGER no BEFORE UPDATE ON files FOR EACH ROW WHEN (old.id ="
+               " 'file-00002') EXECUTE FUNCTION no()"));
     struct tracker_move moves[] = {move_of(&f->list.items[0], "me", FILE_COMPLETED),
                                    move_of(&f->list.items[1], "me", FILE_COMPLETED)};
     CODE(f, tracker_apply(f->t, moves, 2, NULL, &f->e), ERR_DB);

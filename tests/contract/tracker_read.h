@@ -32,6 +32,7 @@ static const char *page_through(struct fixture *f, const struct tracker_filter *
         assert_string_equal(page_through((f), &filter_, 100), (want));                             \
     } while (0)
 
+/* r4 and r5 have dates that only a column without a type can hold. */
 static void some_rows(struct fixture *f)
 {
     sql(f, "INSERT INTO migration_batches (id, batch_id, total_files, status, created_at) VALUES"
@@ -40,14 +41,16 @@ static void some_rows(struct fixture *f)
            " ('3', 'empty', 0, 'pending', '2024-01-03 00:00:00')");
     sql(f, "INSERT INTO files (id, filename, user_id, r2_key) VALUES ('f1', 'n1', 'user1', 'k1'),"
            " ('f2', 'n2', 'user_', NULL), ('f3', 'n3', 'user1', NULL)");
-    sql(f, "INSERT INTO file_migrations (id, batch_id, file_id, target_r2_key, file_size, status,"
-           " started_at) VALUES"
-           " ('r1', 'b', 'f1', 'k1', 10, 'completed', '2024-01-31 23:59:59'),"
-           " ('r2', 'b', 'f2', 'k2', 20, 'failed', '2024-02-01T00:00:00.5Z'),"
-           " ('r3', 'b', 'gone', 'k3', NULL, 'pending', NULL),"
-           " ('r4', 'b', NULL, 'k4', 40, 'COMPLETED', 1706745600),"
-           " ('r5', 'b%%', 'f3', 'k5', 50, 'rolled_back', '31/01/2024'),"
-           " ('r6', 'nobatch', 'f3', 'k6', 60, 'verified', '2024-02-01 01:00:00+01:00')");
+    sql(f,
+        "INSERT INTO file_migrations (id, batch_id, file_id, target_r2_key, file_size, status,"
+        " started_at) VALUES"
+        " ('r1', 'b', 'f1', 'k1', 10, 'completed', '2024-01-31 23:59:59'),"
+        " ('r2', 'b', 'f2', 'k2', 20, 'failed', '2024-02-01T00:00:00.5Z'),"
+        " ('r3', 'b', 'gone', 'k3', NULL, 'pending', NULL),"
+        " ('r4', 'b', NULL, 'k4', 40, 'COMPLETED', %s),"
+        " ('r5', 'b%%', 'f3', 'k5', 50, 'rolled_back', %s),"
+        " ('r6', 'nobatch', 'f3', 'k6', 60, 'verified', '2024-02-01 01:00:00+01:00')",
+        SQL_BY(f, "1706745600", "to_timestamp(1706745600)"), SQL_BY(f, "'31/01/2024'", "NULL"));
 }
 
 static void check_filters(struct fixture *f)
@@ -86,7 +89,8 @@ static void check_dates(struct fixture *f)
     OK(f, tracker_totals(f->t, &(struct tracker_filter){.has_from = true, .from_ms = FEBRUARY},
                          &totals, &f->e));
     assert_int_equal(state_counts_total(&totals.counts), 3);
-    assert_int_equal(totals.unparsable_dates, 1); /* NULL is not unparsable, only absent */
+    /* NULL is not unparsable, only absent */
+    assert_int_equal(totals.unparsable_dates, SQL_BY(f, 1, 0));
     assert_true(totals.bytes == 120);
 }
 
@@ -222,12 +226,16 @@ static void test_tracker_reads_our_own_database_without_writing(void **state)
 static void test_tracker_records_carry_all_columns(void **state)
 {
     struct fixture *f = *state;
+    const char *completed = SQL_BY(f, "c", "2024-01-31 23:59:59.25");
+    const char *created = SQL_BY(f, "d", "2024-01-31 00:00:00");
 
     with_bare_tables(f, "TEXT");
     some_rows(f);
-    sql(f, "UPDATE file_migrations SET source_path = 'p', original_checksum = 'o',"
-           " migrated_checksum = 'm', error_message = 'e', completed_at = 'c', created_at = 'd'"
-           " WHERE id = 'r1'; UPDATE files SET checksum = 's' WHERE id = 'f1'");
+    sql(f,
+        "UPDATE file_migrations SET source_path = 'p', original_checksum = 'o',"
+        " migrated_checksum = 'm', error_message = 'e', completed_at = '%s', created_at = '%s'"
+        " WHERE id = 'r1'; UPDATE files SET checksum = 's' WHERE id = 'f1'",
+        completed, created);
     f->t = open_tracker(f, true);
     rows_of(f, "b");
     const struct record *r = &f->list.items[0];
@@ -235,8 +243,8 @@ static void test_tracker_records_carry_all_columns(void **state)
     assert_string_equal(r->original_checksum, "o");
     assert_string_equal(r->migrated_checksum, "m");
     assert_string_equal(r->error_message, "e");
-    assert_string_equal(r->completed_at, "c");
-    assert_string_equal(r->created_at, "d");
+    assert_string_equal(r->completed_at, completed);
+    assert_string_equal(r->created_at, created);
     assert_string_equal(r->filename, "n1");
     assert_string_equal(r->file_checksum, "s");
     assert_string_equal(r->file_r2_key, "k1");
@@ -247,7 +255,8 @@ static void test_tracker_records_carry_all_columns(void **state)
     assert_true(f->list.items[2].file_size == -1);
     assert_int_equal(f->list.items[3].status, FILE_UNKNOWN);
     assert_string_equal(f->list.items[3].status_text, "COMPLETED");
-    assert_string_equal(f->list.items[3].started_at, "1706745600");
+    assert_string_equal(f->list.items[3].started_at,
+                        SQL_BY(f, "1706745600", "2024-02-01 00:00:00"));
 }
 
 static void test_tracker_refresh_without_our_tables_counts_too(void **state)

@@ -33,10 +33,11 @@ static void test_tracker_init_gives_the_columns_and_defaults_of_the_contract(voi
     sql(f, "INSERT INTO migration_batches (id, batch_id) VALUES ('i', 'b')");
     EXPECT(f, "0 0 0 0 pending 1",
            "SELECT total_files || ' ' || completed_files || ' ' || failed_files || ' ' ||"
-           " verified_files || ' ' || status || ' ' || (created_at IS NOT NULL)"
-           " FROM migration_batches");
+           " verified_files || ' ' || status || ' ' || count(created_at)"
+           " FROM migration_batches GROUP BY id");
     sql(f, "INSERT INTO file_migrations (id, batch_id) VALUES ('i', 'b')");
-    EXPECT(f, "pending 1", "SELECT status || ' ' || (created_at IS NOT NULL) FROM file_migrations");
+    EXPECT(f, "pending 1",
+           "SELECT status || ' ' || count(created_at) FROM file_migrations GROUP BY id");
     sql(f, "INSERT INTO files (id, filename, user_id) VALUES ('i', 'n', 'u')");
     EXPECT(f, "1", "SELECT r2_key IS NULL AND checksum IS NULL FROM files");
 }
@@ -52,10 +53,12 @@ static void test_tracker_init_leaves_existing_tables_alone(void **state)
     OK(f, tracker_init(f->t, &created, &f->e));
     assert_int_equal(created, 5); /* ours */
     EXPECT(f, "/p", "SELECT path FROM files");
-    EXPECT(f, "6", "SELECT count(*) FROM pragma_table_info('files')");
-    EXPECT(f, "0",
-           "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND"
-           " tbl_name IN ('files', 'file_migrations', 'migration_batches')");
+    EXPECT(f, "6", "SELECT count(*) FROM %s",
+           SQL_BY(f, "pragma_table_info('files')",
+                  "information_schema.columns WHERE table_name = 'files'"));
+    EXPECT(f, "0", "SELECT count(*) FROM %s IN ('files', 'file_migrations', 'migration_batches')",
+           SQL_BY(f, "sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name",
+                  "pg_indexes WHERE indexname !~ '_p?key$' AND tablename"));
 }
 
 static void test_tracker_require_names_what_is_missing(void **state)
@@ -140,10 +143,17 @@ static void test_tracker_prepare_changes_nothing_the_second_time(void **state)
     with_bare_tables(f, "TEXT");
     f->t = open_tracker(f, false);
     OK(f, tracker_prepare(f->t, &f->e));
-    char before[256];
-    str_copy(before, sizeof before, ask(f, "PRAGMA data_version"));
+    char before[256], after[256];
+    if (f->driver->dialect == DIALECT_SQLITE)
+        str_copy(before, sizeof before, ask(f, "PRAGMA data_version"));
+    else
+        f->driver->snapshot(f, before, sizeof before);
     OK(f, tracker_prepare(f->t, &f->e));
-    EXPECT(f, before, "PRAGMA data_version");
+    if (f->driver->dialect == DIALECT_SQLITE)
+        str_copy(after, sizeof after, ask(f, "PRAGMA data_version"));
+    else
+        f->driver->snapshot(f, after, sizeof after);
+    assert_string_equal(before, after);
 }
 
 #define TRACKER_SCHEMA_TESTS(TEST)                                                                 \
