@@ -15,6 +15,7 @@
 #define BLOBFERRY_TRACK_TRACKER_H
 
 #include "blobferry/base/err.h"
+#include "blobferry/base/secret.h"
 #include "blobferry/model/record.h"
 
 #include <stdbool.h>
@@ -28,6 +29,8 @@ struct tracker_options {
     bool read_only;          /* writes nothing, not even a -wal or -shm where that can be avoided */
     bool create;             /* may create the database file (init, plan with no --db) */
     int64_t busy_timeout_ms; /* 0: 10 s */
+    /* postgres; NULL or unset: as libpq finds it (PGPASSWORD, ~/.pgpass) */
+    const struct secret *password;
 };
 enum err_code tracker_open(struct tracker **out, const struct tracker_options *o, struct err *e);
 void tracker_close(struct tracker *t);             /* NULL is harmless */
