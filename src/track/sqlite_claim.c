@@ -1,5 +1,6 @@
 /* sqlite_claim: leasing rows. The candidates are found by one index range for each batch and status, merged by id, so that the
- * millionth claim costs what the first did; then each row is moved by compare-and-set.
+ * millionth claim costs what the first did; then each row is moved by compare-and-set. Where the application's table has no such index,
+ * one walk in id order takes what it finds: claims go on behind one another, so a run walks the table once, and sorts nothing.
  */
 #include "track/sqlite.h"
 
@@ -24,29 +25,40 @@ struct bound {
     size_t after, owner, now, limit;
 };
 
+static const char source[] =
+    "SELECT m.id AS id, m.status AS status FROM file_migrations AS m"
+    " LEFT JOIN blobferry_records AS r ON r.record_id = CAST(m.id AS TEXT) WHERE ";
+
 static void begin_range(struct sqlite_select *q, bool *first)
 {
     buf_str(&q->sql, *first ? "SELECT * FROM (" : " UNION ALL SELECT * FROM (");
     *first = false;
-    buf_str(&q->sql, "SELECT m.id AS id, m.status AS status FROM file_migrations AS m"
-                     " LEFT JOIN blobferry_records AS r ON r.record_id = CAST(m.id AS TEXT)"
-                     " WHERE ");
+    buf_str(&q->sql, source);
+}
+
+/* A row that this very owner still holds is under way here, whatever the clock says. */
+static void free_lease(struct sqlite_select *q, const struct bound *b)
+{
+    buf_printf(&q->sql,
+               " AND (r.lease_owner IS NULL OR r.lease_owner <> ?%zu AND r.lease_until <= ?%zu)",
+               b->owner, b->now);
+}
+
+static void usable(struct sqlite_select *q, const struct sqlite_info *info, const struct bound *b)
+{
+    if (b->after > 0)
+        buf_printf(&q->sql, " AND m.id > ?%zu", b->after);
+    buf_printf(&q->sql, " AND blobferry_usable(m.id, %d) AND coalesce(r.delete_owed, 0) = 0",
+               info->numeric_id);
 }
 
 static void end_range(struct sqlite_select *q, const struct sqlite_info *info,
                       enum file_status status, const struct bound *b)
 {
     buf_printf(&q->sql, " AND m.status = '%s' COLLATE BINARY", state_file_name(status));
-    if (b->after > 0)
-        buf_printf(&q->sql, " AND m.id > ?%zu", b->after);
-    buf_printf(&q->sql, " AND blobferry_usable(m.id, %d) AND coalesce(r.delete_owed, 0) = 0",
-               info->numeric_id);
-    /* A row that this very owner still holds is under way here, whatever the clock says. */
+    usable(q, info, b);
     if (status == FILE_PROCESSING)
-        buf_printf(
-            &q->sql,
-            " AND (r.lease_owner IS NULL OR r.lease_owner <> ?%zu AND r.lease_until <= ?%zu)",
-            b->owner, b->now);
+        free_lease(q, b);
     buf_printf(&q->sql, " ORDER BY m.id LIMIT ?%zu)", b->limit);
 }
 
@@ -57,17 +69,23 @@ static void one_batch(struct sqlite_select *q, const struct sqlite_info *info, s
         buf_printf(&q->sql, " AND CAST(m.batch_id AS TEXT) = ?%zu", value);
 }
 
+/* An expression: no index on the batch alone is used, for that would mean a sort. */
+static void some_batches(struct sqlite_select *q, const struct tracker_claim *c, size_t first_batch)
+{
+    buf_str(&q->sql, c->batch_count == 0 ? "1" : "CAST(m.batch_id AS TEXT) IN (");
+    for (size_t i = 0; i < c->batch_count; i++)
+        buf_printf(&q->sql, "%s?%zu", i == 0 ? "" : ",", first_batch + i);
+    if (c->batch_count > 0)
+        buf_char(&q->sql, ')');
+}
+
 static void status_ranges(struct sqlite_select *q, const struct sqlite_info *info,
                           const struct tracker_claim *c, enum file_status status,
                           const struct bound *b, size_t first_batch, bool *first)
 {
     if (c->batch_count == 0 || c->batch_count > BATCHES_MERGED) {
         begin_range(q, first);
-        buf_str(&q->sql, c->batch_count == 0 ? "1" : "CAST(m.batch_id AS TEXT) IN (");
-        for (size_t i = 0; i < c->batch_count; i++)
-            buf_printf(&q->sql, "%s?%zu", i == 0 ? "" : ",", first_batch + i);
-        if (c->batch_count > 0)
-            buf_char(&q->sql, ')');
+        some_batches(q, c, first_batch);
         end_range(q, info, status, b);
         return;
     }
@@ -76,6 +94,20 @@ static void status_ranges(struct sqlite_select *q, const struct sqlite_info *inf
         one_batch(q, info, first_batch + i);
         end_range(q, info, status, b);
     }
+}
+
+static void one_walk(struct sqlite_select *q, const struct sqlite_info *info,
+                     const struct tracker_claim *c, const struct bound *b, size_t first_batch)
+{
+    buf_str(&q->sql, source);
+    some_batches(q, c, first_batch);
+    buf_printf(&q->sql, " AND (+m.status COLLATE BINARY IN ('pending'%s%s)",
+               c->retry_failed ? ", 'failed'" : "", c->again ? ", 'rolled_back'" : "");
+    buf_str(&q->sql, " OR +m.status COLLATE BINARY = 'processing'");
+    free_lease(q, b);
+    buf_char(&q->sql, ')');
+    usable(q, info, b);
+    buf_printf(&q->sql, " ORDER BY m.id LIMIT ?%zu", b->limit);
 }
 
 static void candidates_query(struct sqlite_select *q, const struct sqlite_info *info,
@@ -93,6 +125,10 @@ static void candidates_query(struct sqlite_select *q, const struct sqlite_info *
     for (size_t i = 0; i < c->batch_count; i++) {
         const size_t n = sqlite_select_value(q, (struct sqlite_arg)SQLITE_T(c->batch_ids[i]));
         first_batch = i == 0 ? n : first_batch;
+    }
+    if (!info->batch_index) {
+        one_walk(q, info, c, &b, first_batch);
+        return;
     }
     status_ranges(q, info, c, FILE_PENDING, &b, first_batch, &first);
     status_ranges(q, info, c, FILE_PROCESSING, &b, first_batch, &first);

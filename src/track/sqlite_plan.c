@@ -210,6 +210,9 @@ enum err_code sqlite_plan(struct tracker *t, tracker_plan_next_fn *next, tracker
         code = sqlite_keys_gather(s, e);
     if (code == ERR_OK)
         code = remember_none(s, e);
+    /* Digests fall anywhere into their index: without room for it every row would be a write to the disk. */
+    if (code == ERR_OK)
+        sqlite3_exec(s->db, "PRAGMA cache_size = -16384", NULL, NULL, NULL);
     if (code == ERR_OK)
         code = sqlite_statement_begin(s, e);
     if (code == ERR_OK) {

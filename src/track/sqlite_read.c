@@ -120,7 +120,7 @@ enum err_code sqlite_read_one(struct sqlite *s, const char *id, struct record_li
 
 /* ---- totals ----------------------------------------------------------------------------------------- */
 
-enum total_column { T_STATUS, T_STARTED, T_SIZE, T_ORPHAN, T_OWED, T_USABLE };
+enum total_column { T_STATUS, T_STARTED, T_SIZE, T_ORPHAN, T_USABLE };
 
 /* Is the row within the dates? One that has a date which cannot be read is told apart from one that has none. */
 static bool in_dates(sqlite3_stmt *q, const struct tracker_filter *f, bool *unparsable)
@@ -164,26 +164,23 @@ static void count(sqlite3_stmt *q, const struct tracker_filter *f, struct tracke
     if (size > 0 && __builtin_add_overflow(out->bytes, size, &out->bytes))
         out->bytes = INT64_MAX;
     out->orphan_files += sqlite3_column_int(q, T_ORPHAN);
-    out->owed += sqlite3_column_int(q, T_OWED);
     out->unusable_ids += sqlite3_column_int(q, T_USABLE) == 0;
 }
 
-enum err_code sqlite_read_totals(struct tracker *t, const struct tracker_filter *f,
-                                 struct tracker_totals *out, struct err *e)
+static enum err_code count_all(struct sqlite *s, const struct sqlite_info *info,
+                               const struct tracker_filter *f, struct tracker_totals *out,
+                               struct err *e)
 {
-    struct sqlite *s = sqlite_of(t);
     struct sqlite_select select;
     bool row = true;
+    enum err_code code = ERR_OK;
 
-    enum err_code code = sqlite_schema_need(s, e);
-    if (code != ERR_OK)
-        return code;
     sqlite_select_init(&select);
     buf_printf(&select.sql,
                "SELECT m.status, m.started_at, m.file_size, m.file_id IS NOT NULL AND f.id IS NULL,"
-               " %s, " USABLE_ID "%d)",
-               s->info.schema.own ? "r.delete_owed" : "0", s->info.numeric_id);
-    sqlite_select_filter(&select, &s->info, f, false);
+               " " USABLE_ID "%d)",
+               info->numeric_id);
+    sqlite_select_filter(&select, info, f, false);
     sqlite3_stmt *q = sqlite_select_query(s, &select, e);
     if (q == NULL)
         code = sqlite_code(e);
@@ -194,5 +191,27 @@ enum err_code sqlite_read_totals(struct tracker *t, const struct tracker_filter 
     }
     sqlite_statement_done(q);
     sqlite_select_release(&select);
+    return code;
+}
+
+/* Debts are few and have an index: counted by themselves, so that nobody else's row is looked up among ours. */
+enum err_code sqlite_read_totals(struct tracker *t, const struct tracker_filter *f,
+                                 struct tracker_totals *out, struct err *e)
+{
+    struct sqlite *s = sqlite_of(t);
+    struct tracker_filter debts = *f;
+    struct tracker_totals owed = {0};
+
+    enum err_code code = sqlite_schema_need(s, e);
+    if (code != ERR_OK)
+        return code;
+    struct sqlite_info without = s->info;
+    if (!f->delete_owed && !f->with_upload)
+        without.schema.own = false;
+    code = count_all(s, &without, f, out, e);
+    debts.delete_owed = true;
+    if (code == ERR_OK && s->info.schema.own)
+        code = count_all(s, &s->info, &debts, &owed, e);
+    out->owed = state_counts_total(&owed.counts);
     return code;
 }
