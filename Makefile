@@ -90,7 +90,13 @@ $(BUILD)/contract/%: tests/contract/%.c $(foreach l,$(call with,engine),$(call l
 	    $(foreach l,$(call with,engine),$(call lib,$(l))) -Wl,--end-group $(LIBS) -lcmocka
 
 .PHONY: tests-build clean
-tests-build: $(BUILD)/blobferry $(UNIT_BIN) $(CONTRACT_BIN)
+tests-build: $(BUILD)/blobferry $(UNIT_BIN) $(CONTRACT_BIN) $(BUILD)/fault/failalloc.so
+
+# Preloaded by tests/fault/test_memory.py.
+$(BUILD)/fault/%.so: tests/fault/%.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) -std=c17 -D_GNU_SOURCE -O2 -g -fPIC -shared -Wall -Wextra -fno-builtin -o $@ $<
 
 -include $(wildcard mk/*.mk)
 
