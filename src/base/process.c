@@ -211,43 +211,71 @@ static bool proc_is_ours(void)
     return str_to_u64(text, &pid) && pid == (uint64_t)getpid();
 }
 
-static bool is_dead(pid_t pid, uint64_t start)
+static enum process_life life_of(pid_t pid, uint64_t start)
 {
     char path[48];
     struct life life = {0};
 
     if (kill(pid, 0) != 0 && errno == ESRCH)
-        return true;
+        return PROCESS_DEAD;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     if (!proc_is_ours() || !read_life(path, &life))
-        return false; /* somebody is there, and nothing proves that it is another */
+        return PROCESS_UNKNOWN; /* somebody is there, and nothing proves that it is another */
     if (life.start != start)
-        return true;
+        return PROCESS_DEAD;
     /* A zombie leader whose other threads still run is alive. */
-    return (life.state == 'Z' || life.state == 'X') && life.threads <= 1;
+    return (life.state == 'Z' || life.state == 'X') && life.threads <= 1 ? PROCESS_DEAD
+                                                                         : PROCESS_ALIVE;
 }
 
-bool process_owner_is_dead(const char *owner)
-{
-    char text[PROCESS_OWNER_SIZE];
-    char *field[6];
-    char *rest = text;
-    struct place here;
-    uint64_t pid;
-    uint64_t start;
+#define OWNER_FIELDS 6
 
-    if (owner == NULL || !str_copy(text, sizeof text, owner))
+/* The fields of an owner's name, in text; false for anything else. */
+static bool split(const char *owner, char text[PROCESS_OWNER_SIZE], char *field[OWNER_FIELDS])
+{
+    char *rest = text;
+
+    if (owner == NULL || !str_copy(text, PROCESS_OWNER_SIZE, owner))
         return false;
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < OWNER_FIELDS; i++) {
         field[i] = strsep(&rest, ":");
         if (field[i] == NULL || field[i][0] == '\0')
             return false;
     }
-    if (rest != NULL || !read_place(&here) || !str_eq(field[0], here.host) ||
+    return rest == NULL;
+}
+
+enum process_life process_owner_life(const char *owner)
+{
+    char text[PROCESS_OWNER_SIZE];
+    char *field[OWNER_FIELDS];
+    struct place here;
+    uint64_t pid;
+    uint64_t start;
+
+    if (!split(owner, text, field) || !read_place(&here) || !str_eq(field[0], here.host) ||
         !str_eq(field[1], here.boot) || !str_eq(field[2], here.space))
-        return false;
+        return PROCESS_UNKNOWN;
     if (!str_to_u64(field[3], &pid) || pid == 0 || pid > INT_MAX || !str_to_u64(field[4], &start) ||
         start == 0)
+        return PROCESS_UNKNOWN;
+    return life_of((pid_t)pid, start);
+}
+
+bool process_owner_is_dead(const char *owner)
+{
+    return process_owner_life(owner) == PROCESS_DEAD;
+}
+
+bool process_owner_host(const char *owner, char *host, size_t size, int64_t *pid)
+{
+    char text[PROCESS_OWNER_SIZE];
+    char *field[OWNER_FIELDS];
+    uint64_t number;
+
+    if (!split(owner, text, field) || !str_to_u64(field[3], &number) || number == 0 ||
+        number > INT_MAX)
         return false;
-    return is_dead((pid_t)pid, start);
+    *pid = (int64_t)number;
+    return str_copy(host, size, field[0]);
 }

@@ -1,6 +1,6 @@
+#include "cli/cmd_status.h"
 #include "blobferry/base/process.h"
 #include "blobferry/base/str.h"
-#include "cli/cli.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@ const struct option_spec cmd_status_options[] = {
     {"user-id", "ID", "files of this user", false},
     {"status", "NAME", "only files in this status", false},
     {"limit", "N", "at most so many rows (50)", false},
+    {"workers", NULL, "who holds which files, and whether it still runs", false},
     {"watch", NULL, "again every two seconds until stopped", false},
     {NULL, NULL, NULL, false},
 };
@@ -23,6 +24,7 @@ struct view {
     struct tracker_filter filter;
     int64_t limit;
     bool files; /* files, not batches */
+    bool workers;
 };
 
 static enum err_code read_options(struct cli *cli, struct view *v)
@@ -42,6 +44,10 @@ static enum err_code read_options(struct cli *cli, struct view *v)
         }
         v->filter.statuses = TRACKER_STATUS(s);
     }
+    v->workers = args_has(&cli->args, "workers");
+    if (v->workers && (v->filter.user_id != NULL || status != NULL))
+        return cli_usage(cli, "--workers goes with --batch-id only",
+                         "workers hold files of batches, whoever's they are");
     v->files = v->filter.batch_id != NULL || v->filter.user_id != NULL || status != NULL;
     return args_number(&cli->args, "limit", 1, 100000, &v->limit, &cli->err);
 }
@@ -273,7 +279,9 @@ int cmd_status(struct cli *cli)
     while (code == ERR_OK) {
         if (watch && cli->out.color_out)
             out_line(&cli->out, "\033[H\033[J");
-        code = view.files ? show_files(cli, &view) : show_batches(cli, &view);
+        code = view.workers ? cmd_status_workers(cli, view.filter.batch_id)
+               : view.files ? show_files(cli, &view)
+                            : show_batches(cli, &view);
         fflush(stdout);
         if (!watch || code != ERR_OK || process_stopping())
             break;

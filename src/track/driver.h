@@ -42,6 +42,8 @@ struct tracker_ops {
                            struct record_list *out, struct err *e);
     enum err_code (*owners)(struct tracker *t, const char *me, tracker_owner_fn *fn, void *user,
                             struct err *e);
+    /* optional: without it, what owners tells */
+    enum err_code (*workers)(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);
     enum err_code (*renew)(struct tracker *t, const char *owner, int64_t until_ms, struct err *e);
     enum err_code (*release)(struct tracker *t, const char *owner, int64_t *released,
                              struct err *e);

@@ -97,6 +97,7 @@ const struct tracker_ops sqlite_ops = {
     .files_without_key = sqlite_files_without_key,
     .claim = sqlite_claim,
     .owners = sqlite_lease_owners,
+    .workers = sqlite_workers,
     .renew = sqlite_lease_renew,
     .release = sqlite_lease_release,
     .set_upload = sqlite_lease_set_upload,

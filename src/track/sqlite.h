@@ -257,11 +257,12 @@ const char *sqlite_shape_update(struct sqlite_shape *h);
 enum err_code sqlite_restore(struct tracker *t, const struct tracker_restore *r,
                              struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 
-/* ---- sqlite_claim.c, sqlite_lease.c, sqlite_apply.c, sqlite_pointer.c ---------------------------------------------------- */
+/* ---- sqlite_claim.c, sqlite_lease.c, sqlite_workers.c, sqlite_apply.c, sqlite_pointer.c ---------------------------------------------------- */
 enum err_code sqlite_claim(struct tracker *t, const struct tracker_claim *c,
                            struct record_list *out, struct err *e);
 enum err_code sqlite_lease_owners(struct tracker *t, const char *me, tracker_owner_fn *fn,
                                   void *user, struct err *e);
+enum err_code sqlite_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);
 enum err_code sqlite_lease_renew(struct tracker *t, const char *owner, int64_t until_ms,
                                  struct err *e);
 enum err_code sqlite_lease_release(struct tracker *t, const char *owner, int64_t *released,

@@ -172,6 +172,30 @@ enum err_code tracker_owners(struct tracker *t, const char *me, tracker_owner_fn
     return t->ops->owners(t, me, fn, user, told(t, e));
 }
 
+struct as_worker {
+    tracker_worker_fn *fn;
+    void *user;
+};
+
+static enum err_code owner_as_worker(void *user, const char *owner, int64_t rows,
+                                     int64_t lease_until_ms, struct err *e)
+{
+    const struct as_worker *as = user;
+
+    return as->fn(
+        as->user,
+        &(struct tracker_worker){.owner = owner, .rows = rows, .lease_until_ms = lease_until_ms},
+        e);
+}
+
+enum err_code tracker_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e)
+{
+    struct as_worker as = {fn, user};
+
+    return t->ops->workers != NULL ? t->ops->workers(t, fn, user, told(t, e))
+                                   : t->ops->owners(t, NULL, owner_as_worker, &as, told(t, e));
+}
+
 enum err_code tracker_renew(struct tracker *t, const char *owner, int64_t until_ms, struct err *e)
 {
     return t->ops->renew(t, owner, until_ms, told(t, e));

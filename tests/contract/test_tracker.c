@@ -10,6 +10,7 @@
 #include "contract/tracker_read.h"
 #include "contract/tracker_schema.h"
 #include "contract/tracker_sqlite.h"
+#include "contract/tracker_workers.h"
 
 #define ON_SQLITE(test)                                                                            \
     {                                                                                              \
@@ -28,7 +29,7 @@
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {ALL(ON_SQLITE)};
+    static const struct CMUnitTest tests[] = {ALL(ON_SQLITE), TRACKER_WORKERS_TESTS(ON_SQLITE)};
 
     return cmocka_run_group_tests(tests, postgres_begin, postgres_end);
 }

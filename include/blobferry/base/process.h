@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* RLIMIT_CORE 0, PR_SET_DUMPABLE 0, SIGPIPE and SIGXFSZ ignored, descriptors 0-2 open. */
 void process_harden(void);
@@ -20,5 +21,10 @@ void process_owner(char dst[PROCESS_OWNER_SIZE]);
 /* True only if `owner` provably runs no more: same host name, boot id and pid namespace as ours, and no live
  * process (zombies count as dead) with that pid and start time. Unknown forms give false. */
 bool process_owner_is_dead(const char *owner);
+/* ALIVE only if it provably runs; everything that cannot be told from here is UNKNOWN. */
+enum process_life { PROCESS_UNKNOWN, PROCESS_ALIVE, PROCESS_DEAD };
+enum process_life process_owner_life(const char *owner);
+/* Host and pid in an owner's name, for messages; false when it has another form. */
+bool process_owner_host(const char *owner, char *host, size_t size, int64_t *pid);
 
 #endif

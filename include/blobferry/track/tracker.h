@@ -156,6 +156,18 @@ typedef enum err_code tracker_owner_fn(void *user, const char *owner, int64_t ro
                                        int64_t lease_until_ms, struct err *e);
 enum err_code tracker_owners(struct tracker *t, const char *me, tracker_owner_fn *fn, void *user,
                              struct err *e);
+/* Who holds what: one call for each owner and batch, those of an owner one after the other. Borrowed until fn returns. */
+struct tracker_worker {
+    const char *owner;
+    const char *batch_id;   /* NULL: rows of no batch, or not known; "*": a lock on all */
+    const char *lock;       /* "migrate", "rollback"; NULL: no lock on the batch */
+    const char *command;    /* of the run that the owner is on; NULL unknown */
+    int64_t rows;           /* processing rows under its lease */
+    int64_t lease_until_ms; /* the latest of rows and lock */
+    int64_t started_ms;     /* of that run; 0 unknown */
+};
+typedef enum err_code tracker_worker_fn(void *user, const struct tracker_worker *w, struct err *e);
+enum err_code tracker_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);
 /* Extend all leases (rows and locks) of owner to until_ms. */
 enum err_code tracker_renew(struct tracker *t, const char *owner, int64_t until_ms, struct err *e);
 /* Rows that owner still holds go back to pending (attempt not counted). *released counts them. */

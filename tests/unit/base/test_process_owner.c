@@ -262,6 +262,40 @@ static void test_process_owner_in_another_namespace_is_not_judged(void **state)
     assert_int_equal(result, 0);
 }
 
+static void test_process_owner_says_alive_only_with_proof(void **state)
+{
+    char me[PROCESS_OWNER_SIZE], other[PROCESS_OWNER_SIZE];
+    struct owner_child c = start(false);
+
+    (void)state;
+    process_owner(me);
+    assert_int_equal(process_owner_life(me), PROCESS_ALIVE);
+    assert_int_equal(process_owner_life(c.owner), PROCESS_ALIVE);
+    kill(c.pid, SIGKILL);
+    assert_int_equal(waitpid(c.pid, NULL, 0), c.pid);
+    assert_int_equal(process_owner_life(c.owner), PROCESS_DEAD);
+    snprintf(other, sizeof other, "elsewhere%.100s", strchr(me, ':'));
+    assert_int_equal(process_owner_life(other), PROCESS_UNKNOWN);
+    assert_int_equal(process_owner_life("anna"), PROCESS_UNKNOWN);
+    assert_int_equal(process_owner_life(NULL), PROCESS_UNKNOWN);
+}
+
+static void test_process_owner_has_host_and_pid(void **state)
+{
+    char me[PROCESS_OWNER_SIZE], host[PROCESS_OWNER_SIZE];
+    int64_t pid = 0;
+
+    (void)state;
+    process_owner(me);
+    assert_true(process_owner_host(me, host, sizeof host, &pid));
+    assert_int_equal(pid, getpid());
+    assert_memory_equal(me, host, strlen(host));
+    assert_false(process_owner_host("host:boot:space:0:1:r", host, sizeof host, &pid));
+    assert_false(process_owner_host("host:boot:space:x:1:r", host, sizeof host, &pid));
+    assert_false(process_owner_host("host:12", host, sizeof host, &pid));
+    assert_false(process_owner_host("a:b:c:1:2:3:4", host, sizeof host, &pid));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +307,8 @@ int main(void)
         cmocka_unit_test(test_process_owner_of_unknown_form_is_never_declared_dead),
         cmocka_unit_test(test_process_owner_with_a_living_thread_is_alive),
         cmocka_unit_test(test_process_owner_in_another_namespace_is_not_judged),
+        cmocka_unit_test(test_process_owner_says_alive_only_with_proof),
+        cmocka_unit_test(test_process_owner_has_host_and_pid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 #include "unit/cli/command.h"
 
+#include "blobferry/base/process.h"
+
 static void sql(const char *text)
 {
     sqlite3 *db = NULL;
@@ -103,6 +105,53 @@ static void test_cmd_status_reports_what_nobody_knows(void **state)
     command_says(c, "COMPLETED");
 }
 
+static void test_cmd_status_workers_says_who_holds_what(void **state)
+{
+    struct command_world *c = *state;
+    char me[PROCESS_OWNER_SIZE], text[1024];
+    const struct json *worker;
+    struct json *root;
+
+    command_migrated(c);
+    command_expect(c, 0, COMMAND("status", "--workers"));
+    command_says(c, "no worker holds a file");
+    process_owner(me);
+    snprintf(text, sizeof text,
+             "UPDATE file_migrations SET status = 'processing';"
+             "UPDATE blobferry_records SET lease_owner = '%s', lease_until = 4102444800000;"
+             "INSERT INTO blobferry_locks VALUES ('b1', 'gone:b:n:1:2:3', 'rollback', 5);"
+             "INSERT INTO blobferry_runs (id, command, owner, started_ms)"
+             " VALUES ('r', 'migrate', '%s', 4000000000000)",
+             me, me);
+    sql(text);
+    command_expect(c, 0, COMMAND("status", "--workers"));
+    command_says(c, "alive");
+    command_says(c, "migrate");
+    command_says(c, "2096-10-02 07:06:40");
+    command_says(c, "gone");
+    command_says(c, "unknown");
+    command_says(c, "expired");
+    command_says(c, "2 workers hold 3 files");
+    command_expect(c, 0, COMMAND("status", "--workers", "--json"));
+    root = command_json(c);
+    assert_int_equal(json_length(json_get(root, "workers")), 2);
+    worker = json_first(json_get(root, "workers"));
+    if (strcmp(json_string(json_get(worker, "host")), "gone") == 0)
+        worker = json_next(worker);
+    assert_string_equal(json_string(json_get(worker, "owner")), me);
+    assert_string_equal(json_string(json_get(worker, "state")), "alive");
+    assert_string_equal(json_string(json_get(worker, "started_at")), "2096-10-02T07:06:40.000Z");
+    assert_string_equal(json_string(json_get(worker, "lease_until")), "2100-01-01T00:00:00.000Z");
+    assert_int_equal(command_member(worker, "pid"), getpid());
+    assert_int_equal(command_member(worker, "files"), 3);
+    assert_string_equal(json_string(json_get(json_first(json_get(worker, "batches")), "batch_id")),
+                        "b1");
+    json_free(root);
+    command_expect(c, 0, COMMAND("status", "--workers", "--batch-id", "other"));
+    command_says(c, "no worker holds a file");
+    command_expect(c, 2, COMMAND("status", "--workers", "--user-id", "u"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +160,7 @@ int main(void)
         command_test(test_cmd_status_filters_files_and_names_the_commands_that_apply),
         command_test(test_cmd_status_limit_is_what_is_shown),
         command_test(test_cmd_status_reports_what_nobody_knows),
+        command_test(test_cmd_status_workers_says_who_holds_what),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

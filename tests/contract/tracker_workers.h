@@ -1,0 +1,106 @@
+/* Contract: who holds what: owners by batch, their locks, leases and runs. */
+#ifndef BLOBFERRY_TEST_TRACKER_WORKERS_H
+#define BLOBFERRY_TEST_TRACKER_WORKERS_H
+
+#include "contract/tracker_support.h"
+
+struct told_workers {
+    char text[2048];
+    int64_t until_ms, started_ms; /* of the last one */
+};
+
+static enum err_code tell_worker(void *user, const struct tracker_worker *w, struct err *e)
+{
+    struct told_workers *told = user;
+    const size_t used = strlen(told->text);
+
+    (void)e;
+    snprintf(told->text + used, sizeof told->text - used, "%s/%s/%s/%s/%lld ", w->owner,
+             w->batch_id != NULL ? w->batch_id : "-", w->lock != NULL ? w->lock : "-",
+             w->command != NULL ? w->command : "-", (long long)w->rows);
+    told->until_ms = w->lease_until_ms;
+    told->started_ms = w->started_ms;
+    return ERR_OK;
+}
+
+TEST_UNUSED const char *workers(struct fixture *f, struct told_workers *told)
+{
+    memset(told, 0, sizeof *told);
+    OK(f, tracker_workers(f->t, tell_worker, told, &f->e));
+    return told->text;
+}
+
+static void test_tracker_workers_are_told_by_owner_and_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct told_workers told;
+    const char *const both[] = {"b-1", "b-2"}, *const one[] = {"b-2"};
+
+    with_tables(f);
+    plan(f, "b-1", 1, 4);
+    plan(f, "b-2", 11, 4);
+    assert_string_equal(workers(f, &told), "");
+    OK(f, tracker_run_begin(f->t,
+                            &(struct tracker_run){"r-1", "migrate", "anna", NOW - 5000, 0, 0, NULL},
+                            &f->e));
+    OK(f,
+       tracker_lock(f->t, &(struct tracker_lock){both, 2, TRACKER_LOCK_MIGRATE, "anna", NOW, HOUR},
+                    &f->e));
+    assert_string_equal(workers(f, &told),
+                        "anna/b-1/migrate/migrate/0 anna/b-2/migrate/migrate/0 ");
+    assert_true(told.until_ms == NOW + HOUR);
+    assert_true(told.started_ms == NOW - 5000);
+    assert_int_equal(claim(f, "anna", "b-1", 3), 3);
+    assert_int_equal(claim(f, "bert", "b-2", 2), 2);
+    assert_string_equal(workers(f, &told), "anna/b-1/migrate/migrate/3 "
+                                           "anna/b-2/migrate/migrate/0 bert/b-2/-/-/2 ");
+    assert_true(told.started_ms == 0);
+    OK(f, tracker_renew(f->t, "bert", NOW + 3 * HOUR, &f->e));
+    workers(f, &told);
+    assert_true(told.until_ms == NOW + 3 * HOUR);
+    move_all(f, &f->list, "bert", FILE_COMPLETED); /* what has ended is held no more */
+    OK(f, tracker_unlock(f->t, "anna", &f->e));
+    assert_string_equal(workers(f, &told), "anna/b-1/-/migrate/3 ");
+    OK(f,
+       tracker_lock(f->t, &(struct tracker_lock){one, 1, TRACKER_LOCK_ROLLBACK, "carl", NOW, HOUR},
+                    &f->e));
+    assert_string_equal(workers(f, &told), "anna/b-1/-/migrate/3 carl/b-2/rollback/-/0 ");
+}
+
+static void test_tracker_workers_are_on_their_latest_run(void **state)
+{
+    struct fixture *f = *state;
+    struct told_workers told;
+
+    with_tables(f);
+    plan(f, "b-1", 1, 4);
+    OK(f, tracker_run_begin(f->t, &(struct tracker_run){"r-1", "verify", "anna", NOW, 0, 0, NULL},
+                            &f->e));
+    OK(f, tracker_run_begin(
+              f->t, &(struct tracker_run){"r-2", "migrate", "anna", NOW + 1, 0, 0, NULL}, &f->e));
+    OK(f, tracker_run_begin(
+              f->t, &(struct tracker_run){"r-3", "backup", "anna", NOW + 2, 0, 0, NULL}, &f->e));
+    OK(f, tracker_run_end(f->t,
+                          &(struct tracker_run){"r-3", "backup", "anna", NOW + 2, NOW + 3, 0, NULL},
+                          &f->e));
+    assert_int_equal(claim(f, "anna", "b-1", 1), 1);
+    assert_string_equal(workers(f, &told), "anna/b-1/-/migrate/1 ");
+    assert_true(told.started_ms == NOW + 1);
+}
+
+static void test_tracker_workers_of_a_bare_database_are_none(void **state)
+{
+    struct fixture *f = *state;
+    struct told_workers told;
+
+    with_bare_tables(f, "TEXT");
+    f->t = open_tracker(f, true);
+    assert_string_equal(workers(f, &told), "");
+}
+
+#define TRACKER_WORKERS_TESTS(TEST)                                                                \
+    TEST(test_tracker_workers_are_told_by_owner_and_batch),                                        \
+        TEST(test_tracker_workers_are_on_their_latest_run),                                        \
+        TEST(test_tracker_workers_of_a_bare_database_are_none)
+
+#endif
