@@ -69,6 +69,11 @@ bool buf_ok(const struct buf *b)
     return !b->failed;
 }
 
+bool buf_reserve(struct buf *b, size_t more)
+{
+    return reserve(b, more);
+}
+
 bool buf_append(struct buf *b, const void *p, size_t n)
 {
     if (!reserve(b, n))
@@ -87,26 +92,40 @@ bool buf_str(struct buf *b, const char *s)
 
 bool buf_char(struct buf *b, char c)
 {
+    if (b->len + 1 < b->cap && b->len < b->max && !b->failed) {
+        b->data[b->len++] = c;
+        b->data[b->len] = '\0';
+        return true;
+    }
     return buf_append(b, &c, 1);
 }
 
+/* First into the room that there is; only what does not fit is made twice. */
 bool buf_printf(struct buf *b, const char *fmt, ...)
 {
+    const size_t room = b->data == NULL || b->failed ? 0 : b->cap - b->len;
+    char *end = room > 0 ? b->data + b->len : NULL;
     va_list ap;
-    va_list measured;
+    va_list again;
     bool ok = false;
 
     va_start(ap, fmt);
-    va_copy(measured, ap);
-    const int n = vsnprintf(NULL, 0, fmt, measured);
-    va_end(measured);
-    if (n < 0)
+    va_copy(again, ap);
+    const int n = vsnprintf(end, room, fmt, ap);
+    if (n < 0) {
         b->failed = true;
-    if (n >= 0 && reserve(b, (size_t)n)) {
-        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-        b->len += (size_t)n;
+    } else if ((size_t)n < room && b->len + (size_t)n <= b->max) {
         ok = true;
+    } else {
+        if (end != NULL)
+            *end = '\0'; /* what does not fit leaves nothing */
+        ok = reserve(b, (size_t)n);
+        if (ok)
+            vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
     }
+    if (ok)
+        b->len += (size_t)n;
+    va_end(again);
     va_end(ap);
     return ok;
 }

@@ -177,12 +177,23 @@ static int refuse_type(int fd, mode_t mode, const char *rel, struct err *e)
     return -1;
 }
 
+/* A device that is known to hold files: the thread's last one. Its number cannot belong to a file system of the kernel's own as
+ * long as it is mounted. */
+static _Thread_local dev_t known_device;
+static _Thread_local bool have_known_device;
+
 /* Look first, through a descriptor that opens nothing: opening a device may already act on it. */
 static bool look(int root_fd, const char *part, const char *rel, struct err *e)
 {
     struct stat st;
-    const int fd = open_confined(root_fd, part, O_PATH);
+    int fd;
 
+    /* A name is enough to tell a regular file of a known file system; the open that follows confines, and looks again. */
+    if (have_known_device &&
+        fstatat(root_fd, part, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 &&
+        S_ISREG(st.st_mode) && st.st_dev == known_device)
+        return true;
+    fd = open_confined(root_fd, part, O_PATH);
     if (fd < 0 || fstat(fd, &st) != 0) {
         fail_open(errno, rel, e);
         if (fd >= 0)
@@ -193,38 +204,62 @@ static bool look(int root_fd, const char *part, const char *rel, struct err *e)
         refuse_type(fd, st.st_mode, rel, e);
         return false;
     }
+    known_device = st.st_dev;
+    have_known_device = true;
     close(fd);
     return true;
 }
 
-int fsio_open_beneath(int root_fd, const char *root_path, const char *rel, struct err *e)
+/* The name below the root; NULL with e filled. */
+static const char *part_of(const char *root_path, const char *rel, struct err *e)
 {
     const char *part = rel;
-    struct stat st;
 
     if (rel[0] == '/')
         part = relative_part(root_path, rel);
     if (part == NULL || has_dot_dot(part)) {
         err_set(e, ERR_FILE_OUTSIDE, "'%s' leaves the source root", rel);
         err_hint(e, "paths must lie below '%s' and contain no '..'", root_path);
-        return -1;
+        return NULL;
     }
     if (part[0] == '\0' && part != rel)
         part = ".";
     if (str_ends(part, "/")) {
         err_set(e, ERR_FILE_TYPE, "'%s' names a directory", rel);
-        return -1;
+        return NULL;
     }
-    if (!look(root_fd, part, rel, e))
+    return part;
+}
+
+int fsio_open_stat_beneath(int root_fd, const char *root_path, const char *rel, struct stat *st,
+                           struct err *e)
+{
+    const char *part = part_of(root_path, rel, e);
+
+    if (part == NULL || !look(root_fd, part, rel, e))
         return -1;
     const int fd = open_confined(root_fd, part, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) != 0) {
+    if (fd < 0 || fstat(fd, st) != 0) {
         fail_open(errno, rel, e);
         if (fd >= 0)
             close(fd);
         return -1;
     }
-    if (!S_ISREG(st.st_mode)) /* swapped since we looked */
-        return refuse_type(fd, st.st_mode, rel, e);
+    if (!S_ISREG(st->st_mode)) /* swapped since we looked */
+        return refuse_type(fd, st->st_mode, rel, e);
     return fd;
+}
+
+int fsio_open_beneath(int root_fd, const char *root_path, const char *rel, struct err *e)
+{
+    struct stat st;
+
+    return fsio_open_stat_beneath(root_fd, root_path, rel, &st, e);
+}
+
+bool fsio_stat_beneath(int root_fd, const char *root_path, const char *rel, struct stat *st)
+{
+    const char *part = part_of(root_path, rel, NULL);
+
+    return part != NULL && fstatat(root_fd, part, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0;
 }

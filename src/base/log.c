@@ -20,6 +20,7 @@
 
 #define LINE_MAX_BYTES ((size_t)256 * 1024)
 #define NAMES_TRIED    10000
+#define HELD_BYTES     ((size_t)64 * 1024) /* of whole lines, between log_hold and log_unhold */
 
 struct log {
     pthread_mutex_t lock;
@@ -29,8 +30,11 @@ struct log {
     char *run_id;
     bool json;
     enum log_level level;
-    off_t size;         /* bytes of whole lines */
-    int64_t lost;       /* lines not written since the last one that was */
+    off_t size;   /* bytes of whole lines */
+    int64_t lost; /* lines not written since the last one that was */
+    bool holding;
+    struct buf held; /* whole lines that are written together */
+    int64_t held_lines;
     atomic_int failure; /* errno of the first line that could not be written */
 };
 
@@ -89,6 +93,7 @@ enum err_code log_open(struct log **out, const struct log_options *o, struct err
     l->fd = -1;
     l->json = o->json;
     l->level = o->level;
+    buf_init(&l->held, HELD_BYTES + LINE_MAX_BYTES);
     pthread_mutex_init(&l->lock, NULL);
     l->command = safe_command(o->command);
     l->run_id = str_dup(o->run_id);
@@ -132,6 +137,14 @@ static bool put(struct log *l, const struct buf *line)
     return false;
 }
 
+static void write_held(struct log *l)
+{
+    if (l->held_lines > 0 && !put(l, &l->held))
+        l->lost += l->held_lines;
+    l->held_lines = 0;
+    buf_reset(&l->held);
+}
+
 static bool put_event(struct log *l, enum log_level level, const char *event,
                       const struct log_field *fields)
 {
@@ -147,7 +160,13 @@ static bool put_event(struct log *l, enum log_level level, const char *event,
     ok = log_line_render(&b, l->json, &line, fields);
     if (!ok && l->failure == 0)
         l->failure = ENOMEM;
-    ok = ok && put(l, &b);
+    if (ok && l->holding && buf_append(&l->held, b.data, b.len)) {
+        l->held_lines++;
+        if (l->held.len >= HELD_BYTES)
+            write_held(l);
+    } else {
+        ok = ok && put(l, &b);
+    }
     buf_release(&b);
     return ok;
 }
@@ -165,6 +184,25 @@ void log_event(struct log *l, enum log_level level, const char *event,
     }
     if (l->lost > 0 || !put_event(l, level, event, fields))
         l->lost++;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void log_hold(struct log *l)
+{
+    if (l == NULL)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->holding = true;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void log_unhold(struct log *l)
+{
+    if (l == NULL)
+        return;
+    pthread_mutex_lock(&l->lock);
+    write_held(l);
+    l->holding = false;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -199,8 +237,11 @@ void log_close(struct log *l)
 {
     if (l == NULL)
         return;
-    if (l->fd >= 0)
+    if (l->fd >= 0) {
+        write_held(l);
         close(l->fd);
+    }
+    buf_release(&l->held);
     pthread_mutex_destroy(&l->lock);
     free(l->path);
     free(l->command);

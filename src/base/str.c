@@ -206,6 +206,11 @@ bool str_utf8_valid(const char *s, size_t n)
     uint32_t point;
 
     while (n > 0) {
+        if ((unsigned char)*s < 0x80) {
+            s++;
+            n--;
+            continue;
+        }
         const size_t used = str_utf8_next(s, n, &point);
         if (used == 0)
             return false;

@@ -60,6 +60,10 @@ static void quote(struct buf *b, const char *s, size_t n)
         unsigned c = 0;
         size_t bytes = 0;
         while (i < n && p[i] != '"' && p[i] != '\\') {
+            if (p[i] >= 0x20 && p[i] < 0x7f) {
+                i++;
+                continue;
+            }
             bytes = must_escape(p + i, n - i, &c);
             if (bytes > 0)
                 break;

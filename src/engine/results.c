@@ -217,6 +217,7 @@ static enum err_code apply(struct results *w, const struct tracker_head *head, s
     }
     code = n > 0 ? tracker_apply(w->g->tracker, w->moves, n, head, e)
                  : tracker_set_head(w->g->tracker, head, e);
+    log_hold(w->g->log);
     for (size_t k = 0; code == ERR_OK && k < n; k++) {
         struct outcome *o = &w->items[w->of[k]];
 
@@ -235,6 +236,7 @@ static enum err_code apply(struct results *w, const struct tracker_head *head, s
         }
         o->page->open--;
     }
+    log_unhold(w->g->log);
     if (code == ERR_OK)
         w->len = again;
     return code;

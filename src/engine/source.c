@@ -56,11 +56,18 @@ void source_root_close(struct source_root *r)
 
 /* An absolute path may be written with the root's name as it was given (a symlink of the operator's) or as it
  * is; the kernel confines what comes out of it. */
-static int open_path(const struct source_root *root, const char *path, enum err_code *code,
-                     struct err *e)
+static const char *base_of(const struct source_root *root, const char *path)
 {
-    const char *base = root->path;
     const size_t n = strlen(root->given);
+
+    return n > 1 && strncmp(path, root->given, n) == 0 && (path[n] == '/' || path[n - 1] == '/')
+               ? root->given
+               : root->path;
+}
+
+static int open_path(const struct source_root *root, const char *path, struct stat *st,
+                     enum err_code *code, struct err *e)
+{
     struct err local;
     int fd;
 
@@ -74,9 +81,7 @@ static int open_path(const struct source_root *root, const char *path, enum err_
         (void)err_hint(e, "give --source-root DIR");
         return -1;
     }
-    if (n > 1 && strncmp(path, root->given, n) == 0 && (path[n] == '/' || path[n - 1] == '/'))
-        base = root->given;
-    fd = fsio_open_beneath(root->fd, base, path, &local);
+    fd = fsio_open_stat_beneath(root->fd, base_of(root, path), path, st, &local);
     *code = fd >= 0 ? ERR_OK : local.code;
     if (fd < 0 && e != NULL)
         *e = local;
@@ -100,19 +105,13 @@ enum err_code source_open(struct source *s, const struct source_root *root, cons
     enum err_code code = ERR_OK;
 
     memset(s, 0, sizeof *s);
-    s->fd = open_path(root, path, &code, e);
+    s->fd = open_path(root, path, &st, &code, e);
     if (s->fd < 0)
         return code;
-    if (fstat(s->fd, &st) != 0)
-        code = err_set_errno(e, ERR_FILE, errno, "cannot look at '%s'", path);
-    else
-        s->identity = identity_of(&st);
-    if (code == ERR_OK) {
-        code = checksum_parse(expected_checksum, &s->expected, e);
-        if (code != ERR_OK)
-            (void)err_wrap(e, "recorded checksum of '%s'", path);
-    }
+    s->identity = identity_of(&st);
+    code = checksum_parse(expected_checksum, &s->expected, e);
     if (code != ERR_OK) {
+        (void)err_wrap(e, "recorded checksum of '%s'", path);
         source_close(s);
         return code;
     }
@@ -174,6 +173,25 @@ static enum err_code ends_there(const struct source *s, struct err *e)
     if (got < 0)
         return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
     return got == 0 ? ERR_OK : changed(e, "became longer");
+}
+
+/* The whole file into s->data, which has room for one byte more: the end is seen in the same read. */
+static enum err_code read_whole(struct source *s, size_t size, struct err *e)
+{
+    ssize_t got;
+
+    do
+        got = pread(s->fd, s->data, size + 1, 0);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
+    if ((size_t)got > size)
+        return changed(e, "became longer");
+    if ((size_t)got == size)
+        return ERR_OK; /* exactly its bytes, though one more was asked for */
+    /* interrupted, or shorter by now */
+    const enum err_code code = read_at(s, s->data + got, size - (size_t)got, (uint64_t)got, e);
+    return code == ERR_OK ? ends_there(s, e) : code;
 }
 
 /* A recorded SHA-256 is compared with the one that is made anyway; MD5 and SHA-1 need a digest of their own. */
@@ -240,24 +258,30 @@ static void feed(struct source *s, const char *p, size_t n)
 enum err_code source_load(struct source *s, size_t max, struct err *e)
 {
     const size_t size = (size_t)s->identity.size;
+    const bool in_one =
+        s->expected.kind == DIGEST_NONE || s->expected.kind == DIGEST_SHA256; /* one digest does */
     enum err_code code;
 
     if ((uint64_t)s->identity.size > max)
         return err_set(e, ERR_LIMIT, "the source has %lld bytes, more than %zu",
                        (long long)s->identity.size, max);
     s->part_size = 0;
-    code = begin_digests(s, e);
+    code = in_one ? ERR_OK : begin_digests(s, e);
     if (code != ERR_OK)
         return code;
     free(s->data);
     s->data = malloc(size + 1);
     if (s->data == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
+    code = read_whole(s, size, e);
     s->data[size] = '\0';
-    code = read_at(s, s->data, size, 0, e);
-    if (code == ERR_OK)
-        code = ends_there(s, e);
-    if (code == ERR_OK) {
+    if (code == ERR_OK && in_one) {
+        unsigned char whole[DIGEST_SHA256_SIZE];
+        digest_sha256(s->data, size, whole);
+        text_hex(whole, sizeof whole, s->sha256);
+        s->hashed = size;
+        s->matches = s->expected.kind == DIGEST_NONE || checksum_equal(&s->expected, whole);
+    } else if (code == ERR_OK) {
         feed(s, s->data, size);
         end_digests(s);
     }
@@ -323,26 +347,18 @@ enum err_code source_unchanged(const struct source *s, const struct source_root 
 {
     const struct source_identity *was = &s->identity;
     struct source_identity now;
-    struct stat st, named;
-    enum err_code code;
-    int fd, reason;
+    struct stat st;
 
-    if (fstat(s->fd, &st) != 0)
-        return err_set_errno(e, ERR_FILE, errno, "cannot look at '%s'", path);
+    /* The file that we hold open cannot give its inode away: what the name leads to is this very file, or another one. */
+    if (!fsio_stat_beneath(root->fd, base_of(root, path), path, &st))
+        return changed(e, "was removed or renamed");
     now = identity_of(&st);
+    if (now.device != was->device || now.inode != was->inode)
+        return changed(e, "was replaced");
     if (now.size != was->size)
         return changed(e, now.size < was->size ? "became shorter" : "became longer");
     if (now.mtime_ns != was->mtime_ns || now.ctime_ns != was->ctime_ns)
         return changed(e, "was touched");
-    fd = open_path(root, path, &code, NULL);
-    if (fd < 0)
-        return changed(e, "was removed or renamed");
-    reason = fstat(fd, &named) == 0 ? 0 : errno;
-    close(fd);
-    if (reason != 0)
-        return err_set_errno(e, ERR_FILE, reason, "cannot look at '%s'", path);
-    if ((uint64_t)named.st_dev != was->device || (uint64_t)named.st_ino != was->inode)
-        return changed(e, "was replaced");
     return ERR_OK;
 }
 

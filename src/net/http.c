@@ -30,8 +30,10 @@ struct http {
     struct http_paused paused; /* those of running that wait for bandwidth */
     size_t queued_count, running_count;
     struct http_timers timers;
-    CURL **idle; /* easy handles to be used again */
-    size_t idle_count;
+    struct {
+        CURL **handles;
+        size_t count;
+    } idle[HTTP_SHAPES]; /* easy handles to be used again, set up for their shape */
     struct http_counts counts;
     bool performing; /* inside curl_multi_perform: libcurl must not be called again */
     bool cancel_wanted;
@@ -73,6 +75,16 @@ static enum err_code apply_options(struct http *h, const struct http_options *o,
     return h->setup.ca_file != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }
 
+static enum err_code make_pools(struct http *h, struct err *e)
+{
+    for (size_t i = 0; i < HTTP_SHAPES; i++) {
+        h->idle[i].handles = calloc(h->max_running, sizeof(CURL *));
+        if (h->idle[i].handles == NULL)
+            return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    return ERR_OK;
+}
+
 enum err_code http_new(struct http **out, const struct http_options *o, struct err *e)
 {
     struct http *h = NULL;
@@ -93,12 +105,10 @@ enum err_code http_new(struct http **out, const struct http_options *o, struct e
     code = apply_options(h, o, e);
     if (code != ERR_OK)
         goto fail;
-    h->idle = calloc(h->max_running, sizeof(CURL *));
     h->multi = curl_multi_init();
-    if (h->idle == NULL || h->multi == NULL) {
-        code = err_set(e, ERR_NOMEM, "out of memory");
+    code = h->multi == NULL ? err_set(e, ERR_NOMEM, "out of memory") : make_pools(h, e);
+    if (code != ERR_OK)
         goto fail;
-    }
     curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->max_running);
     curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)h->max_running);
@@ -115,10 +125,12 @@ void http_free(struct http *h)
         return;
     h->closing = true; /* callbacks cannot submit any more */
     http_cancel_all(h);
-    for (size_t i = 0; i < h->idle_count; i++)
-        curl_easy_cleanup(h->idle[i]);
+    for (size_t i = 0; i < HTTP_SHAPES; i++) {
+        for (size_t k = 0; k < h->idle[i].count; k++)
+            curl_easy_cleanup(h->idle[i].handles[k]);
+        free(h->idle[i].handles);
+    }
     curl_multi_cleanup(h->multi);
-    free(h->idle);
     free(h->setup.ca_file);
     free(h);
 }
@@ -187,10 +199,10 @@ static void retire(struct http *h, struct http_transfer *t)
     if (t->paused)
         TAILQ_REMOVE(&h->paused, t, paused_entry);
     curl_multi_remove_handle(h->multi, t->easy);
-    if (t->response.fault == HTTP_FINE) {
-        curl_easy_reset(t->easy);
-        h->idle[h->idle_count++] = t->easy;
-    } else { /* libcurl 7.88 keeps a failed handle's buffer, and then refuses CURLOPT_BUFFERSIZE */
+    if (t->response.fault == HTTP_FINE && h->idle[t->shape].count < h->max_running) {
+        h->idle[t->shape].handles[h->idle[t->shape].count++] = t->easy;
+        http_transfer_detach(t);
+    } else { /* what is left in a handle that has failed is not worth knowing */
         curl_easy_cleanup(t->easy);
     }
     t->easy = NULL;
@@ -232,18 +244,26 @@ void http_cancel_all(struct http *h)
 
 /* ---- running ---------------------------------------------------------------------------------------- */
 
-static CURL *take_easy(struct http *h)
+static CURL *take_easy(struct http *h, enum http_shape shape)
 {
-    return h->idle_count > 0 ? h->idle[--h->idle_count] : curl_easy_init();
+    CURL *easy;
+
+    if (h->idle[shape].count > 0)
+        return h->idle[shape].handles[--h->idle[shape].count];
+    easy = curl_easy_init();
+    if (easy != NULL && http_transfer_setup(easy, &h->setup, shape) != CURLE_OK) {
+        curl_easy_cleanup(easy);
+        easy = NULL;
+    }
+    return easy;
 }
 
 /* A transfer that libcurl would not take: memory. */
-static void fail_start(struct http *h, struct http_transfer *t, CURL *easy)
+static void fail_start(struct http_transfer *t, CURL *easy)
 {
     if (easy != NULL) {
         http_transfer_conclude(t, CURLE_OUT_OF_MEMORY);
-        curl_easy_reset(easy);
-        h->idle[h->idle_count++] = easy;
+        curl_easy_cleanup(easy);
     } else {
         t->response.fault = HTTP_LOCAL;
         t->response.local_errno = ENOMEM;
@@ -258,12 +278,12 @@ static void start_queued(struct http *h)
     struct http_transfer *t;
 
     while (h->running_count < h->max_running && (t = TAILQ_FIRST(&h->queue)) != NULL) {
-        CURL *easy = take_easy(h);
+        CURL *easy = take_easy(h, http_transfer_shape(t, &h->setup));
         TAILQ_REMOVE(&h->queue, t, entry);
         h->queued_count--;
         if (easy == NULL || http_transfer_prepare(t, easy, &h->setup, &h->paused) != CURLE_OK ||
             curl_multi_add_handle(h->multi, easy) != CURLM_OK) {
-            fail_start(h, t, easy);
+            fail_start(t, easy);
             continue;
         }
         TAILQ_INSERT_TAIL(&h->running, t, entry);

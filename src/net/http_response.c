@@ -20,6 +20,7 @@ void http_response_begin(struct http_intake *in, struct http_response *r,
     memset(r, 0, sizeof *r);
     buf_init(&r->body, in->body_max);
     buf_init(&r->header_block, HTTP_RESPONSE_HEADER_MAX);
+    (void)buf_reserve(&r->header_block, 1024);
 }
 
 void http_response_release(struct http_response *r)

@@ -18,6 +18,7 @@
 #define ALGORITHM         "AWS4-HMAC-SHA256"
 #define LAST_OF_SCOPE     "aws4_request"
 #define CANONICAL_MAX     ((size_t)1024 * 1024)
+#define CANONICAL_USUAL   ((size_t)2048)
 #define SCOPE_MAX         128 /* day, region, service, aws4_request and the slashes */
 #define PRESIGN_OWN       6   /* query parameters that we add */
 #define PRESIGN_EXPIRES_S 604800
@@ -131,6 +132,7 @@ enum err_code sigv4_string_to_sign(const struct sigv4_signer *s, const struct si
     enum err_code code;
 
     buf_init(&canonical, CANONICAL_MAX);
+    (void)buf_reserve(&canonical, CANONICAL_USUAL);
     code = sigv4_canonical_request(r, &canonical, e);
     instant_of(s, r->time_ms, &t);
     if (code == ERR_OK)
@@ -150,6 +152,7 @@ static enum err_code sign(struct sigv4_signer *s, const struct sigv4_request *r,
     enum err_code code;
 
     buf_init(&text, CANONICAL_MAX);
+    (void)buf_reserve(&text, SCOPE_MAX * 2);
     code = sigv4_string_to_sign(s, r, &text, e);
     if (code == ERR_OK)
         code = derive_day_key(s, t->day, e);

@@ -37,10 +37,8 @@ static int compare_names_folded(const char *a, const char *b)
     return (unsigned char)lower(*a) - (unsigned char)lower(*b);
 }
 
-static int compare_headers(const void *left, const void *right)
+static int compare_headers(const struct item *a, const struct item *b)
 {
-    const struct item *a = left;
-    const struct item *b = right;
     const int names = compare_names_folded(a->name, b->name);
 
     return names != 0 ? names : (a->index > b->index) - (a->index < b->index);
@@ -61,6 +59,8 @@ static bool name_is_legal(const char *name)
     if (str_empty(name))
         return false;
     for (const char *p = name; *p != '\0'; p++) {
+        if (*p == '-' || (*p >= '0' && *p <= '9') || (lower(*p) >= 'a' && lower(*p) <= 'z'))
+            continue;
         if (*p <= ' ' || *p >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", *p) != NULL)
             return false;
     }
@@ -79,6 +79,19 @@ static bool path_is_encoded(const char *path)
     return true;
 }
 
+/* A dozen, most of them in their place. */
+static void sort_items(struct item *items, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        const struct item moved = items[i];
+        size_t at = i;
+
+        for (; at > 0 && compare_headers(&items[at - 1], &moved) > 0; at--)
+            items[at] = items[at - 1];
+        items[at] = moved;
+    }
+}
+
 /* The headers by lower-case name, repeated ones in their order; owned by the caller. */
 static enum err_code sort_headers(const struct sigv4_request *r, struct item **out, struct err *e)
 {
@@ -86,7 +99,7 @@ static enum err_code sort_headers(const struct sigv4_request *r, struct item **o
 
     if (r->header_count == 0)
         return err_set(e, ERR_GENERAL, "cannot sign a request without a 'host' header");
-    items = calloc(r->header_count, sizeof *items);
+    items = malloc(r->header_count * sizeof *items);
     if (items == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < r->header_count; i++) {
@@ -97,7 +110,7 @@ static enum err_code sort_headers(const struct sigv4_request *r, struct item **o
         }
         items[i] = (struct item){.name = h->name, .value = h->value, .index = i};
     }
-    qsort(items, r->header_count, sizeof *items, compare_headers);
+    sort_items(items, r->header_count);
     *out = items;
     return ERR_OK;
 }
@@ -111,9 +124,14 @@ static void append_lower(struct buf *out, const char *s)
 /* Trimmed, and each run of blanks inside folded to one space. */
 static void append_folded(struct buf *out, const char *s)
 {
+    const size_t n = strlen(s);
     bool gap = false;
     bool begun = false;
 
+    if (n > 0 && strpbrk(s, " \t\n\v\f\r") == NULL) { /* nearly all */
+        buf_append(out, s, n);
+        return;
+    }
     for (; *s != '\0'; s++) {
         if (blank(*s)) {
             gap = begun;

@@ -237,8 +237,13 @@ enum err_code s3_put_send(struct s3_put *p, struct err *e)
                              .done = on_put,
                              .user = p};
     p->tap_on = (features & OBJSTORE_CHECKS_PAYLOAD) == 0;
-    if (p->tap_on)
+    if (p->tap_on) {
+        const enum err_code code =
+            p->tap.evp != NULL ? ERR_OK : digest_init(&p->tap, DIGEST_SHA256, e);
+        if (code != ERR_OK)
+            return code;
         r->tap = tap;
+    }
     s3_request_header(r, "content-type", provenance_content_type(p->in.meta.content_type));
     s3_request_header(r, "x-amz-meta-blobferry-id", p->meta.id.len > 0 ? p->meta.id.data : NULL);
     s3_request_header(r, "x-amz-meta-blobferry-batch",
@@ -291,9 +296,7 @@ enum err_code s3_put_start(struct objstore *store, const struct objstore_put *in
     if (p == NULL)
         return ERR_NOMEM;
     buf_init(&p->document, (size_t)4 << 20);
-    code = digest_init(&p->tap, DIGEST_SHA256, e);
-    if (code == ERR_OK && !copy_input(p, in))
-        code = err_set(e, ERR_NOMEM, "out of memory");
+    code = copy_input(p, in) ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
     if (code == ERR_OK && in->part_size > 0 && in->size > 0)
         code = s3_parts_init(p, e);
     if (code == ERR_OK)

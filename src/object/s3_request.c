@@ -135,6 +135,7 @@ static enum err_code send_now(struct s3_request *r, struct err *e)
     buf_init(&query, URL_MAX);
     buf_init(&url, URL_MAX);
     buf_init(&authorization, AUTH_MAX);
+    (void)(buf_reserve(&path, 256) && buf_reserve(&url, 512) && buf_reserve(&authorization, 512));
     r->retry.attempts++;
     r->sent_ms = s3_now_ms(s);
     r->signed_skew_ms = s->skew_ms;

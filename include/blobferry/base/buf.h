@@ -26,6 +26,7 @@ void buf_release(struct buf *b); /* frees; the buffer may be used again */
 void buf_wipe(struct buf *b);    /* OPENSSL_cleanse-like wipe, then release */
 void buf_reset(struct buf *b);   /* len = 0, failed = false, keeps memory */
 bool buf_ok(const struct buf *b);
+bool buf_reserve(struct buf *b, size_t more); /* room, so that what follows need not grow it */
 bool buf_append(struct buf *b, const void *p, size_t n);
 bool buf_str(struct buf *b, const char *s);
 bool buf_char(struct buf *b, char c);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* A file that appears under its name only when it is whole.
@@ -47,5 +48,11 @@ int fsio_open_root(const char *path, struct err *e);
  * absolute only if it lies below `root_path`. Returns fd >= 0, or -1 with e filled
  * (ERR_FILE_MISSING, _DENIED, _TYPE, _OUTSIDE). Never blocks on a FIFO; never opens a device. */
 int fsio_open_beneath(int root_fd, const char *root_path, const char *rel, struct err *e);
+/* The same, and what fstat says of it. */
+int fsio_open_stat_beneath(int root_fd, const char *root_path, const char *rel, struct stat *st,
+                           struct err *e);
+/* What the name stands for now, without opening it: to be compared with what was opened, and not confined: links in the middle
+ * of the path are followed. */
+bool fsio_stat_beneath(int root_fd, const char *root_path, const char *rel, struct stat *st);
 
 #endif

@@ -43,6 +43,9 @@ enum err_code log_open(struct log **out, const struct log_options *o, struct err
 const char *log_path(const struct log *l); /* borrowed, "" for a NULL log */
 void log_event(struct log *l, enum log_level level, const char *event,
                const struct log_field *fields);
+/* Between the two, lines are gathered and written together: for a caller that tells of many files at once. */
+void log_hold(struct log *l);
+void log_unhold(struct log *l);
 void log_message(struct log *l, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* ERR_FILE_SPACE or ERR_FILE once a line could not be written; sticky. */

@@ -128,6 +128,36 @@ static void test_log_writes_one_event_with_one_write(void **state)
     scratch_release(&s);
 }
 
+static void test_log_held_lines_are_written_together(void **state)
+{
+    (void)state;
+    struct scratch s;
+    struct stat st;
+    scratch_init(&s);
+    struct log *l = open_log(&s, true, LOG_INFO);
+    log_hold(l);
+    for (int i = 0; i < 10; i++)
+        log_message(l, LOG_INFO, "line %d", i);
+    assert_int_equal(stat(log_path(l), &st), 0);
+    assert_int_equal(st.st_size, 0);
+    log_unhold(l);
+    char *text = scratch_read(log_path(l));
+    assert_int_equal(lines_in(text), 10);
+    free(text);
+    log_hold(l);
+    for (int i = 0; i < 5000; i++) /* more than is held: nothing grows, nothing is lost */
+        log_message(l, LOG_INFO, "line %d of many", i);
+    assert_int_equal(stat(log_path(l), &st), 0);
+    assert_true(st.st_size > 100000);
+    log_unhold(l);
+    text = scratch_read(log_path(l));
+    assert_int_equal(lines_in(text), 5010);
+    assert_int_equal(log_status(l, NULL), ERR_OK);
+    free(text);
+    log_close(l);
+    scratch_release(&s);
+}
+
 static void test_log_json_lines_carry_command_and_run(void **state)
 {
     (void)state;
@@ -342,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_log_files_of_one_second_are_distinct),
         cmocka_unit_test(test_log_command_cannot_leave_the_folder),
         cmocka_unit_test(test_log_writes_one_event_with_one_write),
+        cmocka_unit_test(test_log_held_lines_are_written_together),
         cmocka_unit_test(test_log_json_lines_carry_command_and_run),
         cmocka_unit_test(test_log_levels_filter),
         cmocka_unit_test(test_log_redacts_secrets),
