@@ -153,7 +153,7 @@ void postgres_array_reset(struct postgres_array *a);
 void postgres_array_text(struct postgres_array *a, const char *value); /* NULL: NULL */
 void postgres_array_integer(struct postgres_array *a, int64_t value);
 void postgres_array_null(struct postgres_array *a);
-const char *postgres_array_end(struct postgres_array *a); /* borrowed literal; NULL: too large */
+const char *postgres_array_end(struct postgres_array *a); /* borrowed literal, never NULL */
 
 /* ---- postgres_statement.c ------------------------------------------------------------------------------------------ */
 struct postgres_arg {
@@ -191,6 +191,9 @@ enum err_code postgres_statement_run(struct postgres *p, const char *sql,
 /* The first column of the first row as a number; 0 when there is none. */
 enum err_code postgres_statement_number(struct postgres *p, const char *sql,
                                         const struct postgres_arg *args, size_t n, int64_t *out,
+                                        struct err *e);
+/* Statements without values, separated by ';', inside a transaction. */
+enum err_code postgres_statement_script(struct postgres *p, const char *sql, const char *doing,
                                         struct err *e);
 /* One value: NULL for SQL NULL. */
 const char *postgres_statement_text(const PGresult *q, int row, int column);
@@ -241,8 +244,8 @@ extern const struct postgres_ddl_table postgres_ddl_contract[POSTGRES_DDL_TABLES
 /* [v] leads from version v to v + 1; every '%' stands for p->info.home. */
 extern const char *const postgres_ddl_own[POSTGRES_OWN_VERSION];
 
-/* Fills p->info anew; ERR_DB_SCHEMA when ours is of a newer blobferry. */
-enum err_code postgres_schema_look(struct postgres *p, struct err *e);
+/* postgres_look.c: fills p->info anew; ERR_DB_SCHEMA when ours is of a newer blobferry. */
+enum err_code postgres_look(struct postgres *p, struct err *e);
 /* Usable (looks again when it was not)? For operations. */
 enum err_code postgres_schema_need(struct postgres *p, struct err *e);
 enum err_code postgres_schema_inspect(struct tracker *t, struct tracker_schema *out, struct err *e);

@@ -67,5 +67,6 @@ const char *postgres_array_end(struct postgres_array *a)
     if (a->n == 0)
         buf_char(&a->text, '{');
     buf_char(&a->text, '}');
-    return buf_ok(&a->text) ? buf_cstr(&a->text) : NULL;
+    /* Never NULL, which would stand for no values at all: a literal that the server refuses. */
+    return buf_ok(&a->text) ? buf_cstr(&a->text) : "{memory is short";
 }

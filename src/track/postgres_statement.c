@@ -198,6 +198,20 @@ enum err_code postgres_statement_number(struct postgres *p, const char *sql,
     return ERR_OK;
 }
 
+enum err_code postgres_statement_script(struct postgres *p, const char *sql, const char *doing,
+                                        struct err *e)
+{
+    PGresult *q = PQexec(p->connection, sql);
+    const ExecStatusType status = PQresultStatus(q);
+    enum err_code code = ERR_OK;
+
+    p->fault = POSTGRES_FAULT_NONE;
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY)
+        code = postgres_error(p, q, doing, e);
+    PQclear(q);
+    return code;
+}
+
 const char *postgres_statement_text(const PGresult *q, int row, int column)
 {
     return PQgetisnull(q, row, column) ? NULL : PQgetvalue(q, row, column);

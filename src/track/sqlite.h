@@ -8,6 +8,7 @@
 
 #include "blobferry/base/buf.h"
 #include "track/driver.h"
+#include "track/pointer.h"
 
 #include <sqlite3.h>
 
@@ -273,21 +274,10 @@ enum err_code sqlite_apply(struct tracker *t, struct tracker_move *moves, size_t
                            const struct tracker_head *head, struct err *e);
 enum err_code sqlite_apply_debts_paid(struct tracker *t, const char *const *ids, size_t n,
                                       const struct tracker_head *head, struct err *e);
-/* What is to be done to the files row of a move. */
-enum sqlite_pointer_act {
-    SQLITE_POINTER_NONE,
-    SQLITE_POINTER_REFUSED,   /* the application has changed it */
-    SQLITE_POINTER_SET,       /* set; what is there becomes prior (kept by sqlite_apply, before) */
-    SQLITE_POINTER_SET_AGAIN, /* ours already: prior stays what it is */
-    SQLITE_POINTER_RESTORE,   /* back to prior */
-    SQLITE_POINTER_EMPTY,     /* likewise, but r2_key to NULL */
-    SQLITE_POINTER_CLEAR,     /* another tool's: r2_key to NULL */
-    SQLITE_POINTER_FORGET     /* back already */
-};
 /* Reads only; inside the write transaction nobody can change what was seen. */
 enum err_code sqlite_pointer_decide(struct sqlite *s, const struct tracker_move *m,
-                                    enum sqlite_pointer_act *act, struct err *e);
+                                    enum pointer_act *act, struct err *e);
 enum err_code sqlite_pointer_write(struct sqlite *s, const struct tracker_move *m,
-                                   enum sqlite_pointer_act act, struct err *e);
+                                   enum pointer_act act, struct err *e);
 
 #endif

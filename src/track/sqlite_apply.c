@@ -135,19 +135,19 @@ static enum err_code refuse(struct sqlite *s, struct tracker_move *m, struct err
  * nothing that was seen can change, so a refused move has written nothing and no savepoint (which would copy every page) is needed. */
 static enum err_code move_one(struct sqlite *s, struct tracker_move *m, struct err *e)
 {
-    enum sqlite_pointer_act act = SQLITE_POINTER_NONE;
+    enum pointer_act act = POINTER_NONE;
     bool moved = false;
     enum err_code code = sqlite_pointer_decide(s, m, &act, e);
 
     m->applied = TRACKER_LOST;
-    if (code == ERR_OK && act == SQLITE_POINTER_REFUSED)
+    if (code == ERR_OK && act == POINTER_REFUSED)
         return refuse(s, m, e);
     if (code == ERR_OK)
         code = move_row(s, m, &moved, e);
     if (code != ERR_OK || !moved)
         return code;
-    code = store_own(s, m, act == SQLITE_POINTER_SET, e);
-    if (code == ERR_OK && act != SQLITE_POINTER_NONE)
+    code = store_own(s, m, act == POINTER_SET, e);
+    if (code == ERR_OK && act != POINTER_NONE)
         code = sqlite_pointer_write(s, m, act, e);
     m->applied = TRACKER_APPLIED;
     return code;

@@ -5,18 +5,7 @@
 
 #include "blobferry/codec/timefmt.h"
 
-/* What the guards need to know of a record and its files row. */
-struct look {
-    bool there;       /* the files row */
-    bool is_target;   /* files.r2_key is the move's target_key */
-    bool is_expected; /* … is what was seen at claim (NULL and '' alike) */
-    bool is_prior;    /* … is what it was before us (NULL and '' alike) */
-    bool prior_is_target;
-    bool set;     /* we have written it */
-    bool claimed; /* we have worked on this record at all */
-};
-
-static enum err_code look(struct sqlite *s, const struct tracker_move *m, struct look *l,
+static enum err_code look(struct sqlite *s, const struct tracker_move *m, struct pointer_look *l,
                           struct err *e)
 {
     bool row = false;
@@ -34,7 +23,7 @@ static enum err_code look(struct sqlite *s, const struct tracker_move *m, struct
         return sqlite_code(e);
     enum err_code code = sqlite_statement_next(s, q, &row, e);
     if (row) {
-        *l = (struct look){
+        *l = (struct pointer_look){
             .there = true,
             .is_target = sqlite3_column_int(q, 0) != 0,
             .is_expected = sqlite3_column_int(q, 1) != 0,
@@ -48,38 +37,17 @@ static enum err_code look(struct sqlite *s, const struct tracker_move *m, struct
     return code;
 }
 
-static enum sqlite_pointer_act decide_set(const struct look *l)
-{
-    /* Written before by this same migration: what was there before that is what counts. */
-    if (l->set && l->is_target)
-        return SQLITE_POINTER_SET_AGAIN;
-    return l->is_expected ? SQLITE_POINTER_SET : SQLITE_POINTER_REFUSED;
-}
-
-static enum sqlite_pointer_act decide_restore(const struct tracker_move *m, const struct look *l)
-{
-    if (l->set && l->is_target) /* P3: not even the prior value may point at what is about to go */
-        return m->delete_owed && l->prior_is_target ? SQLITE_POINTER_EMPTY : SQLITE_POINTER_RESTORE;
-    if (l->set) /* put back already, by whomever; anything else is the application's */
-        return l->is_prior ? SQLITE_POINTER_FORGET : SQLITE_POINTER_REFUSED;
-    if (!l->is_target)
-        return SQLITE_POINTER_NONE; /* never ours, and it does not point at the object */
-    if (l->claimed) /* the application's own pointer at that key: its object must stay */
-        return m->delete_owed ? SQLITE_POINTER_REFUSED : SQLITE_POINTER_NONE;
-    return SQLITE_POINTER_CLEAR;
-}
-
 enum err_code sqlite_pointer_decide(struct sqlite *s, const struct tracker_move *m,
-                                    enum sqlite_pointer_act *act, struct err *e)
+                                    enum pointer_act *act, struct err *e)
 {
-    struct look l = {0};
+    struct pointer_look l = {0};
 
-    *act = SQLITE_POINTER_NONE;
+    *act = POINTER_NONE;
     if (m->pointer == TRACKER_POINTER_KEEP || m->file_id == NULL)
         return ERR_OK;
     enum err_code code = look(s, m, &l, e);
-    if (code == ERR_OK && l.there) /* else an orphan: there is no row to point from */
-        *act = m->pointer == TRACKER_POINTER_SET ? decide_set(&l) : decide_restore(m, &l);
+    if (code == ERR_OK)
+        *act = pointer_decide(m, &l);
     return code;
 }
 
@@ -105,17 +73,17 @@ static enum err_code forget_prior(struct sqlite *s, const struct tracker_move *m
     " FROM file_migrations WHERE id = ?1) THEN NULL ELSE checksum END" updated " WHERE id = ?2"
 #define DATED ", updated_at = ?5"
 
-static const char *files_sql(enum sqlite_pointer_act act, bool dated)
+static const char *files_sql(enum pointer_act act, bool dated)
 {
     switch (act) {
-    case SQLITE_POINTER_SET:
-    case SQLITE_POINTER_SET_AGAIN:
+    case POINTER_SET:
+    case POINTER_SET_AGAIN:
         return dated ? SET_SQL(DATED) : SET_SQL("");
-    case SQLITE_POINTER_RESTORE:
+    case POINTER_RESTORE:
         return dated ? RESTORE_SQL("prior_r2_key", DATED) : RESTORE_SQL("prior_r2_key", "");
-    case SQLITE_POINTER_EMPTY:
+    case POINTER_EMPTY:
         return dated ? RESTORE_SQL("NULL", DATED) : RESTORE_SQL("NULL", "");
-    case SQLITE_POINTER_CLEAR:
+    case POINTER_CLEAR:
         return dated ? CLEAR_SQL(DATED) : CLEAR_SQL("");
     default:
         return NULL;
@@ -123,15 +91,15 @@ static const char *files_sql(enum sqlite_pointer_act act, bool dated)
 }
 
 /* How many values the statement for this act takes. */
-static size_t files_args(enum sqlite_pointer_act act, bool dated)
+static size_t files_args(enum pointer_act act, bool dated)
 {
     if (dated)
         return 5;
-    return act == SQLITE_POINTER_SET || act == SQLITE_POINTER_SET_AGAIN ? 4 : 2;
+    return act == POINTER_SET || act == POINTER_SET_AGAIN ? 4 : 2;
 }
 
 enum err_code sqlite_pointer_write(struct sqlite *s, const struct tracker_move *m,
-                                   enum sqlite_pointer_act act, struct err *e)
+                                   enum pointer_act act, struct err *e)
 {
     const bool dated = s->info.files_updated_at;
     const char *sql = files_sql(act, dated);
@@ -149,7 +117,7 @@ enum err_code sqlite_pointer_write(struct sqlite *s, const struct tracker_move *
         err_set(e, ERR_DB, "the row of files '%s' cannot be changed in '%s'", m->file_id, s->path);
         return err_hint(e, "a trigger on files ignores the change; nothing was written");
     }
-    if (code == ERR_OK && act != SQLITE_POINTER_SET && act != SQLITE_POINTER_SET_AGAIN)
+    if (code == ERR_OK && act != POINTER_SET && act != POINTER_SET_AGAIN)
         code = forget_prior(s, m, e);
     return code;
 }
