@@ -226,7 +226,7 @@ static void test_tracker_reads_our_own_database_without_writing(void **state)
 static void test_tracker_records_carry_all_columns(void **state)
 {
     struct fixture *f = *state;
-    const char *completed = SQL_BY(f, "c", "2024-01-31 23:59:59.25");
+    const char *completed = SQL_BY(f, "c", "2024-01-31 23:59:59");
     const char *created = SQL_BY(f, "d", "2024-01-31 00:00:00");
 
     with_bare_tables(f, "TEXT");
