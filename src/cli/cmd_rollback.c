@@ -306,6 +306,23 @@ static enum err_code ask(struct cli *cli, const struct request *r, const struct 
     return ERR_OK;
 }
 
+/* Nothing is left to roll back; yet an earlier run that was cut off may still owe the trail its outcomes. */
+static enum err_code settle(struct cli *cli, const struct request *r, struct rollback_result *out)
+{
+    struct err why;
+    bool any = false;
+    enum err_code code = cli->err.code;
+
+    err_init(&why);
+    if (rollback_in_doubt(&cli->wire.engine, &any, &why) != ERR_OK) {
+        cli->err = why;
+        return why.code;
+    }
+    if (any)
+        code = rollback_run(&cli->wire.engine, &r->options, out, &cli->err);
+    return code;
+}
+
 static enum err_code execute(struct cli *cli, struct request *r)
 {
     struct rollback_preview preview;
@@ -316,14 +333,16 @@ static enum err_code execute(struct cli *cli, struct request *r)
     rollback_preview_init(&preview);
     code = rollback_preview(&cli->wire.engine, &r->options, r->prove, &preview, &cli->err);
     progress_end(&cli->progress);
-    if (code == ERR_OK) {
+    if (code == ERR_NOTFOUND && r->confirm)
+        code = settle(cli, r, &result);
+    else if (code == ERR_OK) {
         if (cli->out.json)
             preview_json(&cli->out.writer, r, &preview);
         else
             preview_text(cli, r, &preview);
         code = ask(cli, r, &preview);
     }
-    if (code == ERR_OK && r->confirm) {
+    if (code == ERR_OK && r->confirm && preview.files + preview.debts > 0) {
         if (r->options.plan_hash == NULL)
             r->options.plan_hash = preview.plan_hash; /* what was shown is what is done */
         code = rollback_run(&cli->wire.engine, &r->options, &result, &cli->err);

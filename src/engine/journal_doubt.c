@@ -94,6 +94,7 @@ static const struct {
     {"rollback_outcome", {"rollback", "delete", "upload"}},
     {"debt_outcome", {"rollback", "delete", NULL}},
     {"debt_paid", {"rollback", "delete", NULL}},
+    {"rollback_refused", {"rollback", NULL, NULL}}, /* looked at again, and left as it is */
 };
 
 void journal_doubt_see(struct journal_doubt *d, const struct journal_line *l)
@@ -102,7 +103,8 @@ void journal_doubt_see(struct journal_doubt *d, const struct journal_line *l)
     const char *id;
     size_t n = 0;
 
-    if (intent == 0 && outcome == 0 && !journal_line_is(l, "debt_paid"))
+    if (intent == 0 && outcome == 0 && !journal_line_is(l, "debt_paid") &&
+        !journal_line_is(l, "rollback_refused"))
         return;
     id = journal_line_member(l, "record_id", &n);
     if (id == NULL)
@@ -121,6 +123,25 @@ void journal_doubt_see(struct journal_doubt *d, const struct journal_line *l)
         for (int k = 0; k < 3 && wide[i].settles[k] != NULL; k++)
             take_out(d, fingerprint(wide[i].settles[k], strlen(wide[i].settles[k]), id, n));
     }
+}
+
+bool journal_doubt_open(const struct journal_doubt *d, const char *stem, const char *id)
+{
+    static const char before[] = "\"action\":\"x\",\"record_id\":";
+    const struct journal_entry entry = {.action = "x", .record_id = id};
+    const size_t skip = sizeof before - 1;
+    bool open = false;
+    struct buf b;
+
+    /* as the line has it: escaped, cut, in base64 */
+    buf_init(&b, JOURNAL_LINE_MAX);
+    if (journal_line_members(&b, &entry, NULL) == ERR_OK && b.len > skip &&
+        memcmp(b.data, before, skip) == 0) {
+        const uint64_t h = fingerprint(stem, strlen(stem), b.data + skip, b.len - skip);
+        open = d->slots[find(d, h)] == h;
+    }
+    buf_release(&b);
+    return open;
 }
 
 int64_t journal_doubt_count(const struct journal_doubt *d)

@@ -21,6 +21,8 @@ struct journal_doubt {
 enum err_code journal_doubt_init(struct journal_doubt *d, struct err *e);
 void journal_doubt_release(struct journal_doubt *d);
 void journal_doubt_see(struct journal_doubt *d, const struct journal_line *l);
+/* Is `stem` of that record in doubt? */
+bool journal_doubt_open(const struct journal_doubt *d, const char *stem, const char *id);
 int64_t journal_doubt_count(const struct journal_doubt *d);
 
 #endif

@@ -282,6 +282,8 @@ enum err_code rollback_run(const struct engine *g, const struct rollback_options
     if (code == ERR_OK)
         code = rollback_lock_take(&j, e);
     if (code == ERR_OK)
+        code = rollback_doubt_settle(&j, e);
+    if (code == ERR_OK)
         code = check_plan(g, o, &now, e);
     if (code == ERR_OK) {
         j.total = now.files;

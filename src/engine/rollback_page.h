@@ -100,6 +100,9 @@ enum err_code rollback_prove_page(struct rollback_job *j, struct err *e);
 /* A completed row, and no object. */
 bool rollback_prove_missing(const struct rollback_item *it);
 
+/* ---- doubt: outcomes that an earlier run owes the trail. The scope's lock is held. */
+enum err_code rollback_doubt_settle(struct rollback_job *j, struct err *e);
+
 /* ---- act */
 /* May the row go back although its object stays? */
 bool rollback_act_row_goes(const struct rollback_item *it);

@@ -88,7 +88,8 @@ class Sweep:
                         ws.check(after_kill=True)
                         finish(ws, result)
                         ws.check()
-                        ws.run("audit", "verify", expect=0)
+                        trail = ws.run("--json", "audit", "verify", expect=0).json()
+                        self.assertEqual(trail["in_doubt"], 0, "an intent has no outcome")
                     except AssertionError as e:
                         raise AssertionError(f"{e}\nafter {result}") from e
                 ws.close()
@@ -122,6 +123,15 @@ class Sweep:
 
     def test_killsweep_rollback(self):
         self.sweep(self.migrate_first, ROLLBACK, self.finish_rollback, [(c, "signal=KILL") for c in CALLS])
+
+    def test_killsweep_rollback_that_keeps_the_objects(self):
+        keep = (*ROLLBACK, "--database-only")
+
+        def finish(ws, _):
+            ws.run(*keep)
+            self.assertEqual(ws.statuses(), {"rolled_back": 4})
+            self.assertEqual(len(ws.store.keys()), 4)
+        self.sweep(self.migrate_first, keep, finish, [(c, "signal=KILL") for c in ("fdatasync", "write")])
 
     def test_killsweep_migrate_with_failing_calls(self):
         self.sweep(lambda ws: None, MIGRATE, self.finish_migrate, [(c, f"error={e}") for c, e in ERRORS])

@@ -70,6 +70,8 @@ struct rollback_result {
 };
 /* ERR_OK all done; ERR_PARTIAL some refused or failed; ERR_NOTFOUND; ERR_USAGE without a scope; ERR_CONFLICT locked, or another
  * plan_hash; ERR_STORE_* the store as a whole refused or is gone; ERR_CANCELLED. `out` is true in each case. */
+/* Does the trail hold intents of rollbacks without an outcome? Then rollback_run has something to say even where it finds no row. */
+enum err_code rollback_in_doubt(const struct engine *g, bool *any, struct err *e);
 enum err_code rollback_run(const struct engine *g, const struct rollback_options *o,
                            struct rollback_result *out, struct err *e);
 
