@@ -51,8 +51,8 @@ static enum err_code check_batch_id(struct plan *w, const char *batch_id, struct
         const struct postgres_column *c = postgres_column(w->p, columns[i]);
         if (postgres_type_id(c, batch_id) != NULL)
             continue;
-        err_set(e, ERR_CONFIG, "batch id '%s' cannot be stored: the database keeps it as %s", batch_id,
-                c->type);
+        err_set(e, ERR_CONFIG, "batch id '%s' cannot be stored: the database keeps it as %s",
+                batch_id, c->type);
         return err_hint(e, "choose a --batch-id that is one");
     }
     return ERR_OK;
