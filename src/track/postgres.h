@@ -263,55 +263,12 @@ enum err_code postgres_run_end(struct tracker *t, const struct tracker_run *r, s
 enum err_code postgres_lock(struct tracker *t, const struct tracker_lock *l, struct err *e);
 enum err_code postgres_lock_release(struct tracker *t, const char *owner, struct err *e);
 
-/* ---- postgres_held.c: keys in use, gathered on the side: a private SQLite file, gone with the process ----------------------------- */
+/* ---- postgres_plan.c, postgres_keys.c, postgres_files.c: more in postgres_plan.h ---- */
 struct postgres_held;
-enum err_code postgres_held_open(struct postgres_held **out, struct err *e);
 void postgres_held_free(struct postgres_held *h); /* NULL is harmless */
-/* The batch that came first with a digest is kept. */
-enum err_code postgres_held_add(struct postgres_held *h, const char *key_digest, const char *batch,
-                                struct err *e);
-enum err_code postgres_held_find(struct postgres_held *h, const char *key_digest, char *batch,
-                                 size_t size, bool *found, struct err *e);
-/* Batches that a plan has made. */
-enum err_code postgres_held_note_batch(struct postgres_held *h, const char *batch, struct err *e);
-enum err_code postgres_held_has_batch(struct postgres_held *h, const char *batch, bool *found,
-                                      struct err *e);
-struct postgres_held_state {
-    int64_t since_ms; /* clock_mono_ms when it was gathered */
-    int64_t lookups;  /* in the database, since then */
-    bool own_too; /* keys of our own rows are gathered as well: the database need not be asked */
-};
-struct postgres_held_state *postgres_held_state(struct postgres_held *h);
-
-/* ---- postgres_plan.c, postgres_plan_group.c, postgres_keys.c, postgres_files.c ----------------------------------------------------- */
-#define POSTGRES_GROUP_MAX 500
-/* Rows of a plan that are written together. */
-struct postgres_group {
-    struct tracker_plan_row rows[POSTGRES_GROUP_MAX]; /* their texts lie in mem */
-    size_t len;
-    struct arena mem;
-    int64_t now_ms;
-    char given[24]; /* the id that the database gave to the last row */
-};
-void postgres_group_init(struct postgres_group *g, int64_t now_ms);
-void postgres_group_release(struct postgres_group *g);
-/* Why the database cannot hold this row (into `why`), or true. */
-bool postgres_group_fits(const struct postgres *p, const struct tracker_plan_row *r, char *why,
-                         size_t size);
-enum err_code postgres_group_add(struct postgres_group *g, const struct tracker_plan_row *r,
-                                 struct err *e);
-/* Should it be written now? Where the database gives the ids, each row goes alone: its id is told at once. */
-bool postgres_group_due(const struct postgres *p, const struct postgres_group *g);
-/* Writes and empties it. A fault is told of the very row. */
-enum err_code postgres_group_flush(struct postgres *p, struct postgres_group *g, struct err *e);
-
 enum err_code postgres_plan(struct tracker *t, tracker_plan_next_fn *next,
                             tracker_plan_done_fn *done, void *user, const struct tracker_head *head,
                             struct err *e);
-/* Makes p->held anew: what is in use by rows that another tool made. */
-enum err_code postgres_keys_gather(struct postgres *p, struct err *e);
-enum err_code postgres_keys_lookup(struct postgres *p, const char *key_digest, char *batch,
-                                   size_t size, bool *held, struct err *e);
 enum err_code postgres_keys_holder(struct tracker *t, const char *key_digest, char *batch,
                                    size_t size, struct err *e);
 enum err_code postgres_files_batch_exists(struct tracker *t, const char *batch_id, bool *found,
@@ -400,43 +357,7 @@ enum err_code postgres_refresh(struct tracker *t, const char *batch_id, int64_t 
 enum err_code postgres_refresh_one(struct postgres *p, const char *batch_id, int64_t *changed,
                                    struct err *e);
 
-/* ---- postgres_value.c, postgres_shape.c, postgres_restore.c ------------------------------------------------------------------------------------------------------------------ */
-/* For this transaction: values come in the formats that postgres_value_read expects. */
-enum err_code postgres_value_formats(struct postgres *p, struct err *e);
-/* Bytes are borrowed from q or mem; false when memory is short. */
-bool postgres_value_read(const PGresult *q, int row, int column, struct arena *mem,
-                         struct tracker_value *v);
-bool postgres_value_same(const struct tracker_value *a, const struct tracker_value *b);
-/* As a parameter (in mem; NULL: NULL). */
-enum err_code postgres_value_text(const struct tracker_value *v, struct arena *mem,
-                                  const char **out, struct err *e);
-
-struct postgres_shape_column {
-    char *name, *type; /* owned */
-    bool passive;      /* generated: neither compared nor written */
-    bool
-        derived; /* counters and status of a batch: they follow from its rows, whatever the backup says */
-    bool differs; /* in the row at hand */
-};
-/* What the rows of a backup look like, kept as long as they look alike. Zeroed: unknown. */
-struct postgres_shape {
-    bool known, absent; /* absent: the table is not there yet (ours, in a dry run) */
-    enum tracker_table table;
-    size_t n, key;       /* columns; index of the primary key */
-    size_t completed_at; /* index of that column of a batch; n: none */
-    struct postgres_shape_column *columns;
-    struct tracker_value *now; /* of the row in the database */
-    struct postgres_arg *args; /* room for n + 1 */
-    struct buf select;         /* $1 is the key; after the columns stands how many rows have it */
-    struct buf insert, update; /* insert: the columns that are not passive, in order */
-};
-void postgres_shape_release(struct postgres_shape *h);
-bool postgres_shape_fits(const struct postgres_shape *h, const struct tracker_restore_row *row);
-enum err_code postgres_shape_to(struct postgres *p, struct postgres_shape *h,
-                                const struct tracker_restore_row *row, bool locked, struct err *e);
-/* The UPDATE of the columns that differ: those in order, then the key; NULL when memory is short. */
-const char *postgres_shape_update(struct postgres_shape *h);
-
+/* ---- postgres_restore.c: more in postgres_restore.h ---- */
 enum err_code postgres_restore(struct tracker *t, const struct tracker_restore *r,
                                struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 

@@ -1,5 +1,5 @@
 /* postgres_dump: rows as they are for a backup: one snapshot, one row in memory at a time. */
-#include "track/postgres.h"
+#include "track/postgres_restore.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * A plan asks once for every file; by the network that would take longer than all the rest. Constant memory, nothing written to
  * the database for it (which may be a standby).
  */
-#include "track/postgres.h"
+#include "track/postgres_plan.h"
 
 #include "blobferry/base/str.h"
 #include "blobferry/codec/text.h"

@@ -1,7 +1,7 @@
 /* postgres_keys: who holds an object key. Rows of ours carry the digest of their key; for rows that another tool made it is worked
  * out here. Few questions go to the database one by one; from some number on it is quicker to fetch all the answers.
  */
-#include "track/postgres.h"
+#include "track/postgres_plan.h"
 
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"

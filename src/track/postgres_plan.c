@@ -1,7 +1,7 @@
 /* postgres_plan: batches and their rows, in one transaction: all of it or nothing. Plans go one after another (an advisory lock of the
  * transaction), so that what one of them sees of the keys stays so until it is done.
  */
-#include "track/postgres.h"
+#include "track/postgres_plan.h"
 
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"

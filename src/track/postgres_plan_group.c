@@ -1,6 +1,6 @@
 /* postgres_plan_group: planned rows, written many at a time: one array for each column. When the database forbids a group, its rows are
  * written one by one, so that the fault is told of the very row. */
-#include "track/postgres.h"
+#include "track/postgres_plan.h"
 
 #include "blobferry/base/str.h"
 

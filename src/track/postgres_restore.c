@@ -1,5 +1,5 @@
 /* postgres_restore: rows of a backup put back: compared by type and bytes, then inserted or updated, all in one transaction. */
-#include "track/postgres.h"
+#include "track/postgres_restore.h"
 
 #include "blobferry/base/str.h"
 

@@ -1,7 +1,7 @@
 /* postgres_shape: which columns the rows of a backup have, and the statements for them. Names come from the backup: they stand in SQL
  * only quoted, and after the table was seen to have them. */
 #include "blobferry/base/str.h"
-#include "track/postgres.h"
+#include "track/postgres_restore.h"
 
 #include <stdlib.h>
 #include <string.h>

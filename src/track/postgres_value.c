@@ -1,6 +1,6 @@
 /* postgres_value: values as a backup keeps them: whole numbers, floating point and bytes as such, all else as the text that the
  * server reads back to the very same value, whatever the session says about formats and zones. */
-#include "track/postgres.h"
+#include "track/postgres_restore.h"
 
 #include "blobferry/codec/text.h"
 
