@@ -119,10 +119,15 @@ struct dir_temp {
 bool dir_temp_open(struct dir_store *s, const char *key, bool upload, struct dir_temp *t,
                    struct objstore_result *r);
 void dir_temp_close(struct dir_temp *t, bool keep);
-enum err_code dir_temp_abort(struct objstore *s, const char *key, const char *upload_id,
-                             objstore_done_fn *done, void *user, struct err *e);
-enum err_code dir_temp_list(struct objstore *s, const struct objstore_list *in,
-                            objstore_page_fn *done, void *user, struct err *e);
+
+/* ---- dir_uploads: multipart uploads under way or left behind: ID holds the bytes, ID.key the key; it is there as long as ID.key is */
+#define DIR_UPLOAD_FOLDER "uploads"
+#define DIR_UPLOAD_KEY    ".key"
+void dir_uploads_unlink(int dir, const char *id);
+enum err_code dir_uploads_abort(struct objstore *s, const char *key, const char *upload_id,
+                                objstore_done_fn *done, void *user, struct err *e);
+enum err_code dir_uploads_list(struct objstore *s, const struct objstore_list *in,
+                               objstore_page_fn *done, void *user, struct err *e);
 
 /* ---- dir_remove --------------------------------------------------------------------------------------- */
 enum err_code dir_remove_start(struct objstore *s, const char *key, const char *if_match,

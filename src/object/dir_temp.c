@@ -1,27 +1,19 @@
 /* dir_temp: files that are being written. Each is locked by its writer for as long as that lives, so that what a killed
- * process left can be told from what another one is writing. Multipart uploads are kept until they are aborted, as in S3. */
+ * process left can be told from what another one is writing. */
 #include "dir.h"
 
-#include "blobferry/base/arena.h"
 #include "blobferry/base/clock.h"
 #include "blobferry/base/fsio.h"
-#include "blobferry/base/str.h"
-#include "blobferry/codec/objkey.h"
-#include "blobferry/codec/text.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#define TEMP_FOLDER   "tmp"
-#define UPLOAD_FOLDER "uploads"
-#define KEY_SUFFIX    ".key"
-#define UPLOADS_BYTES ((size_t)32 << 20) /* of one listing */
+#define TEMP_FOLDER "tmp"
 
 /* ---- sweeping ------------------------------------------------------------------------------------ */
 
@@ -51,32 +43,6 @@ static void sweep(int dir)
 
 /* ---- writing ------------------------------------------------------------------------------------- */
 
-/* The key of an upload, durable before the upload is. */
-static bool write_key(int dir, const char *id, const char *key)
-{
-    char name[80];
-    struct err e;
-    int fd;
-    bool ok;
-
-    (void)snprintf(name, sizeof name, "%s%s", id, KEY_SUFFIX);
-    fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return false;
-    ok = fsio_write_all(fd, key, strlen(key), name, &e) == ERR_OK && fsync(fd) == 0;
-    close(fd);
-    return ok;
-}
-
-static void unlink_upload(int dir, const char *id)
-{
-    char name[80];
-
-    (void)snprintf(name, sizeof name, "%s%s", id, KEY_SUFFIX);
-    (void)unlinkat(dir, id, 0);
-    (void)unlinkat(dir, name, 0);
-}
-
 /* Create and lock. A sweeper may have come between the two: then the file has no name any more. */
 static bool create_locked(struct dir_temp *t)
 {
@@ -97,6 +63,28 @@ static bool create_locked(struct dir_temp *t)
     return false;
 }
 
+/* The key of an upload, whole and durable before the upload is there: written aside, where a killed writer's leavings are swept, and
+ * renamed (P11). */
+static bool write_key(struct dir_store *s, const struct dir_temp *t, const char *key,
+                      struct objstore_result *r)
+{
+    struct dir_temp aside;
+    char name[80];
+    struct err e;
+    int reason;
+    bool ok;
+
+    if (!dir_temp_open(s, key, false, &aside, r))
+        return false;
+    (void)snprintf(name, sizeof name, "%s%s", t->name, DIR_UPLOAD_KEY);
+    ok = fsio_write_all(aside.fd, key, strlen(key), name, &e) == ERR_OK && fsync(aside.fd) == 0 &&
+         renameat(aside.dir_fd, aside.name, t->dir_fd, name) == 0;
+    reason = errno;
+    dir_temp_close(&aside, ok);
+    errno = reason;
+    return ok;
+}
+
 bool dir_temp_open(struct dir_store *s, const char *key, bool upload, struct dir_temp *t,
                    struct objstore_result *r)
 {
@@ -105,7 +93,7 @@ bool dir_temp_open(struct dir_store *s, const char *key, bool upload, struct dir
     memset(t, 0, sizeof *t);
     t->fd = -1;
     t->upload = upload;
-    t->dir_fd = dir_path_private(s, upload ? UPLOAD_FOLDER : TEMP_FOLDER, r);
+    t->dir_fd = dir_path_private(s, upload ? DIR_UPLOAD_FOLDER : TEMP_FOLDER, r);
     if (t->dir_fd < 0)
         return false;
     if (!upload && !s->swept) {
@@ -114,7 +102,7 @@ bool dir_temp_open(struct dir_store *s, const char *key, bool upload, struct dir
     }
     clock_uuid(id);
     (void)snprintf(t->name, sizeof t->name, "%s", id);
-    if ((!upload || write_key(t->dir_fd, t->name, key)) && create_locked(t) &&
+    if ((!upload || write_key(s, t, key, r)) && create_locked(t) &&
         (!upload || fsync(t->dir_fd) == 0))
         return true;
     dir_fault(r, errno, "write", key);
@@ -126,7 +114,7 @@ void dir_temp_close(struct dir_temp *t, bool keep)
 {
     if (!keep && t->dir_fd >= 0 && t->name[0] != '\0') {
         if (t->upload)
-            unlink_upload(t->dir_fd, t->name);
+            dir_uploads_unlink(t->dir_fd, t->name);
         else
             (void)unlinkat(t->dir_fd, t->name, 0);
     }
@@ -135,240 +123,4 @@ void dir_temp_close(struct dir_temp *t, bool keep)
     if (t->dir_fd >= 0)
         close(t->dir_fd);
     t->fd = t->dir_fd = -1;
-}
-
-/* ---- uploads left behind -------------------------------------------------------------------------- */
-
-static bool is_upload_id(const char *id)
-{
-    return strlen(id) == CLOCK_UUID_SIZE - 1 &&
-           strspn(id, "0123456789abcdef-") == CLOCK_UUID_SIZE - 1;
-}
-
-/* The key an upload is for; false when there is none. */
-static bool read_key(int dir, const char *id, char key[OBJKEY_MAX + 1])
-{
-    char name[80];
-    int fd;
-    ssize_t n;
-
-    (void)snprintf(name, sizeof name, "%s%s", id, KEY_SUFFIX);
-    fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    do {
-        n = read(fd, key, OBJKEY_MAX);
-    } while (n < 0 && errno == EINTR);
-    close(fd);
-    key[n > 0 ? n : 0] = '\0';
-    return n > 0;
-}
-
-static bool abort_step(struct dir_store *s, struct dir_job *j)
-{
-    struct dir_op *op = (struct dir_op *)j;
-    char key[OBJKEY_MAX + 1];
-    int dir;
-
-    s->counts.delete_++;
-    if (!dir_path_root(s, false, &op->result))
-        return dir_op_end(op);
-    dir = dir_path_private(s, UPLOAD_FOLDER, &op->result);
-    if (dir < 0)
-        return dir_op_end(op);
-    if (is_upload_id(op->extra) && read_key(dir, op->extra, key) && str_eq(key, op->key)) {
-        unlink_upload(dir, op->extra);
-        if (fsync(dir) != 0)
-            dir_fault(&op->result, errno, "abort the upload of", op->key);
-    } else {
-        op->result.outcome = OBJSTORE_ABSENT;
-        err_set(&op->result.err, ERR_NOTFOUND, "no upload '%s' of '%s'", op->extra,
-                driver_shown(op->key).text);
-    }
-    close(dir);
-    return dir_op_end(op);
-}
-
-enum err_code dir_temp_abort(struct objstore *store, const char *key, const char *upload_id,
-                             objstore_done_fn *done, void *user, struct err *e)
-{
-    struct dir_op *op = dir_op_new(sizeof *op, key, upload_id, done, user, e);
-
-    if (op == NULL)
-        return ERR_NOMEM;
-    op->job.step = abort_step;
-    dir_submit((struct dir_store *)store, &op->job);
-    return ERR_OK;
-}
-
-struct listing {
-    struct dir_job job;
-    objstore_page_fn *done;
-    void *user;
-    char *prefix, *token; /* owned; token may be NULL */
-    size_t max;
-    struct arena mem;
-    struct objstore_entry *entries; /* owned */
-    size_t count, cap;
-};
-
-static bool add_upload(struct listing *l, int dir, const char *id)
-{
-    char key[OBJKEY_MAX + 1];
-    struct stat st = {0};
-
-    if (!read_key(dir, id, key) || !str_starts(key, l->prefix))
-        return true;
-    if (l->count == l->cap) {
-        const size_t cap = l->cap == 0 ? 64 : l->cap * 2;
-        struct objstore_entry *grown = reallocarray(l->entries, cap, sizeof *grown);
-        if (grown == NULL)
-            return false;
-        l->entries = grown;
-        l->cap = cap;
-    }
-    (void)fstatat(dir, id, &st, AT_SYMLINK_NOFOLLOW);
-    struct objstore_entry *entry = &l->entries[l->count];
-    *entry = (struct objstore_entry){.key = arena_strdup(&l->mem, key),
-                                     .key_len = strlen(key),
-                                     .size = st.st_size,
-                                     .last_modified_ms = (int64_t)st.st_mtim.tv_sec * 1000,
-                                     .etag = "",
-                                     .upload_id = arena_strdup(&l->mem, id)};
-    if (entry->key == NULL || entry->upload_id == NULL)
-        return false;
-    l->count++;
-    return true;
-}
-
-static bool gather(struct listing *l, int dir)
-{
-    DIR *d = fdopendir(fcntl(dir, F_DUPFD_CLOEXEC, 0));
-    bool ok = d != NULL;
-
-    for (const struct dirent *entry = ok ? readdir(d) : NULL; ok && entry != NULL;
-         entry = readdir(d)) {
-        if (is_upload_id(entry->d_name))
-            ok = add_upload(l, dir, entry->d_name);
-    }
-    if (d != NULL)
-        closedir(d);
-    return ok;
-}
-
-static int by_key_and_id(const void *a, const void *b)
-{
-    const struct objstore_entry *x = a, *y = b;
-    const int keys = strcmp(x->key, y->key);
-    return keys != 0 ? keys : strcmp(x->upload_id, y->upload_id);
-}
-
-/* "key upload-id" with the key encoded: where the next page begins. */
-static bool token_of(const struct objstore_entry *entry, struct buf *out)
-{
-    buf_reset(out);
-    text_uri_encode(out, entry->key, entry->key_len, true);
-    buf_char(out, ' ');
-    return buf_str(out, entry->upload_id);
-}
-
-static size_t first_after(const struct listing *l)
-{
-    struct objstore_entry mark;
-    struct buf key;
-    const char *space = l->token == NULL ? NULL : strrchr(l->token, ' ');
-    size_t i = 0;
-
-    if (space == NULL)
-        return 0;
-    buf_init(&key, OBJKEY_MAX + 1);
-    text_uri_decode(&key, l->token, (size_t)(space - l->token), false);
-    mark.key = buf_cstr(&key);
-    mark.upload_id = space + 1;
-    while (i < l->count && by_key_and_id(&l->entries[i], &mark) <= 0)
-        i++;
-    buf_release(&key);
-    return i;
-}
-
-static void tell(struct listing *l, const struct objstore_result *r)
-{
-    const size_t first = first_after(l);
-    const size_t left = l->count - first;
-    struct objstore_page page = {.n = left < l->max ? left : l->max};
-    struct buf token;
-
-    buf_init(&token, (size_t)OBJKEY_MAX * 3 + 64);
-    if (page.n > 0)
-        page.entries = l->entries + first;
-    if (left > page.n && token_of(&l->entries[first + page.n - 1], &token))
-        page.next = buf_cstr(&token);
-    l->done(l->user, r, &page);
-    buf_release(&token);
-}
-
-static bool list_step(struct dir_store *s, struct dir_job *j)
-{
-    struct listing *l = (struct listing *)j;
-    struct objstore_result r = {.info.size = -1, .attempts = 1};
-    static const struct objstore_page none;
-    int dir = -1;
-
-    s->counts.get++;
-    if (dir_path_root(s, false, &r))
-        dir = dir_path_private(s, UPLOAD_FOLDER, &r);
-    if (dir >= 0 && !gather(l, dir))
-        dir_fault(&r, ENOMEM, "list the uploads in", s->path);
-    if (dir >= 0)
-        close(dir);
-    if (r.outcome != OBJSTORE_DONE) {
-        l->done(l->user, &r, &none);
-        return true;
-    }
-    if (l->count > 0)
-        qsort(l->entries, l->count, sizeof *l->entries, by_key_and_id);
-    tell(l, &r);
-    return true;
-}
-
-static void list_cancel(struct dir_job *j)
-{
-    struct listing *l = (struct listing *)j;
-    struct objstore_result r = {.outcome = OBJSTORE_CANCELLED, .info.size = -1};
-    static const struct objstore_page none;
-
-    err_set(&r.err, ERR_CANCELLED, "cancelled");
-    l->done(l->user, &r, &none);
-}
-
-static void list_release(struct dir_job *j)
-{
-    struct listing *l = (struct listing *)j;
-    free(l->prefix);
-    free(l->token);
-    free(l->entries);
-    arena_release(&l->mem);
-    free(l);
-}
-
-enum err_code dir_temp_list(struct objstore *store, const struct objstore_list *in,
-                            objstore_page_fn *done, void *user, struct err *e)
-{
-    struct listing *l = calloc(1, sizeof *l);
-
-    if (l == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    l->job = (struct dir_job){.step = list_step, .cancel = list_cancel, .release = list_release};
-    l->done = done;
-    l->user = user;
-    l->max = (size_t)in->max;
-    l->prefix = str_dup(in->prefix);
-    l->token = str_dup(in->token);
-    arena_init(&l->mem, UPLOADS_BYTES);
-    if (l->prefix == NULL || (in->token != NULL && l->token == NULL)) {
-        list_release(&l->job);
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    dir_submit((struct dir_store *)store, &l->job);
-    return ERR_OK;
 }

@@ -116,6 +116,43 @@ static void test_dir_keeps_its_own_folder(void **state)
     world_close(&w);
 }
 
+static void note_upload(void *user, const struct objstore_result *r,
+                        const struct objstore_page *page)
+{
+    char *found = user;
+
+    assert_int_equal(r->outcome, OBJSTORE_DONE);
+    assert_int_equal(page->n, 1);
+    assert_string_equal(page->entries[0].key, "photos/x");
+    snprintf(found, 64, "%s", page->entries[0].upload_id);
+}
+
+/* P11: a writer that is killed at once leaves the upload's key alone; it is found and aborted like any other. */
+static void test_dir_upload_without_bytes_is_found_and_aborted(void **state)
+{
+    static const char id[] = "01a1febf-48b1-741f-a51b-22fdfb1cc4b1";
+    char path[] = ".blobferry/uploads/01a1febf-48b1-741f-a51b-22fdfb1cc4b1.key", found[64] = "";
+    struct world w;
+    struct objstore_result r;
+
+    (void)state;
+    world_open(&w);
+    r = world_put_text(&w, "photos/y", "x");
+    expect(&r, OBJSTORE_DONE);
+    (void)mkdir(world_path(&w, ".blobferry/uploads"), 0700);
+    world_write(world_path(&w, path), "photos/x");
+    assert_int_equal(objstore_list_uploads(w.store, &(struct objstore_list){.prefix = "photos/"},
+                                           note_upload, found, &w.err),
+                     ERR_OK);
+    while (objstore_active(w.store) > 0)
+        assert_int_equal(objstore_run(w.store, 1000, &w.err), ERR_OK);
+    assert_string_equal(found, id);
+    assert_int_equal(objstore_abort_wait(w.store, "photos/x", id, &r, &w.err), ERR_OK);
+    expect(&r, OBJSTORE_DONE);
+    assert_int_equal(access(world_path(&w, path), F_OK), -1);
+    world_close(&w);
+}
+
 /* What S3 can and a directory cannot: a key that is a folder of others. Refused, not mangled. */
 static void test_dir_refuses_object_and_folder_of_one_name(void **state)
 {
@@ -328,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_dir_follows_no_link),
         cmocka_unit_test(test_dir_opens_no_fifo),
         cmocka_unit_test(test_dir_keeps_its_own_folder),
+        cmocka_unit_test(test_dir_upload_without_bytes_is_found_and_aborted),
         cmocka_unit_test(test_dir_refuses_object_and_folder_of_one_name),
         cmocka_unit_test(test_dir_changed_bytes_lose_their_metadata),
         cmocka_unit_test(test_dir_takes_foreign_files_as_objects),
