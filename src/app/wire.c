@@ -29,7 +29,7 @@ static enum err_code open_tracker(struct wire *w, const struct config *c,
         code = tracker_open(&w->engine.tracker, &o, e);
     if (code == ERR_OK && !n->create)
         code = tracker_require(w->engine.tracker, e);
-    if (code == ERR_OK && n->write && !n->create)
+    if (code == ERR_OK && n->write && !n->create && !n->as_it_is)
         code = tracker_prepare(w->engine.tracker, e);
     buf_release(&url);
     return code;

@@ -4,8 +4,17 @@
 #define BLOBFERRY_TRACK_DRIVER_H
 
 #include "blobferry/track/tracker.h"
+#include "track/check_rule.h"
 
 #define DRIVER_PAGE_MAX 10000 /* rows of one page or claim, whatever the caller asks for (P10) */
+
+/* One cell of an answer to SQL of ours; borrowed. */
+struct tracker_cell {
+    const char *name;
+    const char *text; /* NULL: SQL NULL */
+};
+typedef enum err_code tracker_cells_fn(void *user, const struct tracker_cell *cells, size_t n,
+                                       struct err *e);
 
 struct tracker_ops {
     const char *scheme; /* "sqlite:" */
@@ -70,6 +79,19 @@ struct tracker_ops {
                           void *user, struct err *e);
     enum err_code (*restore)(struct tracker *t, const struct tracker_restore *r,
                              struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
+
+    /* `db check` and `db upgrade` (tracker_check.c); check_begin or upgrade NULL: not possible here. Between check_begin and
+     * check_end everything is read from one snapshot. */
+    enum err_code (*check_begin)(struct tracker *t, struct check_rules *out, struct err *e);
+    enum err_code (*check_end)(struct tracker *t, enum err_code code, struct err *e);
+    enum err_code (*ask)(struct tracker *t, const char *sql, tracker_cells_fn *fn, void *user,
+                         struct err *e);
+    const char *check_false; /* the constant, in this dialect */
+    const char *index_list;  /* SQL that lists the indexes there are */
+    enum err_code (*missing_indexes)(struct tracker *t, tracker_step_fn *fn, void *user,
+                                     struct err *e);
+    enum err_code (*upgrade)(struct tracker *t, const struct tracker_upgrade *o,
+                             tracker_step_fn *fn, void *user, struct err *e);
 };
 
 struct tracker {

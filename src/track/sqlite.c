@@ -110,4 +110,11 @@ const struct tracker_ops sqlite_ops = {
     .batches = sqlite_batches,
     .dump = sqlite_dump,
     .restore = sqlite_restore,
+    .check_begin = sqlite_check_begin,
+    .check_end = sqlite_check_end,
+    .ask = sqlite_check_ask,
+    .check_false = "0",
+    .index_list = sqlite_upgrade_list,
+    .missing_indexes = sqlite_upgrade_missing,
+    .upgrade = sqlite_upgrade,
 };

@@ -280,4 +280,16 @@ enum err_code sqlite_pointer_decide(struct sqlite *s, const struct tracker_move 
 enum err_code sqlite_pointer_write(struct sqlite *s, const struct tracker_move *m,
                                    enum pointer_act act, struct err *e);
 
+/* ---- sqlite_check.c, sqlite_check_rules.c, sqlite_upgrade.c --------------------------------------------------------- */
+void sqlite_check_rules(struct check_rules *out);
+enum err_code sqlite_check_begin(struct tracker *t, struct check_rules *out, struct err *e);
+enum err_code sqlite_check_end(struct tracker *t, enum err_code code, struct err *e);
+enum err_code sqlite_check_ask(struct tracker *t, const char *sql, tracker_cells_fn *fn, void *user,
+                               struct err *e);
+extern const char sqlite_upgrade_list[]; /* SQL that lists the indexes there are */
+enum err_code sqlite_upgrade_missing(struct tracker *t, tracker_step_fn *fn, void *user,
+                                     struct err *e);
+enum err_code sqlite_upgrade(struct tracker *t, const struct tracker_upgrade *o,
+                             tracker_step_fn *fn, void *user, struct err *e);
+
 #endif

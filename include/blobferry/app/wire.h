@@ -14,13 +14,14 @@
 
 struct wire_needs {
     const char *command;
-    bool tracker;    /* open the tracking database */
-    bool create;     /* … and create its file when it is missing */
-    bool write;      /* … for writing, with our own tables; else read-only */
-    bool store;      /* open the object store; ERR_CONFIG when no target is set */
-    bool audit;      /* open the journal: run_begin now, run_end at wire_close */
-    bool backup;     /* read or write backups; implied by audit */
-    bool log_file;   /* write logs/<command>_….log */
+    bool tracker;  /* open the tracking database */
+    bool create;   /* … and create its file when it is missing */
+    bool write;    /* … for writing, with our own tables; else read-only */
+    bool as_it_is; /* … but our own tables are neither made nor brought up to date (db upgrade) */
+    bool store;    /* open the object store; ERR_CONFIG when no target is set */
+    bool audit;    /* open the journal: run_begin now, run_end at wire_close */
+    bool backup;   /* read or write backups; implied by audit */
+    bool log_file; /* write logs/<command>_….log */
     int concurrency; /* 0: default */
     uint64_t bytes_per_second;
 };
