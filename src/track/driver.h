@@ -4,6 +4,7 @@
 #define BLOBFERRY_TRACK_DRIVER_H
 
 #include "blobferry/track/tracker.h"
+#include "blobferry/track/tracker_copy.h"
 #include "track/check_rule.h"
 
 #define DRIVER_PAGE_MAX 10000 /* rows of one page or claim, whatever the caller asks for (P10) */
@@ -92,6 +93,16 @@ struct tracker_ops {
                                      struct err *e);
     enum err_code (*upgrade)(struct tracker *t, const struct tracker_upgrade *o,
                              tracker_step_fn *fn, void *user, struct err *e);
+
+    /* `db copy` (tracker_copy.c); copy_in NULL: not possible here. copy_out inside copy_in's callbacks reads in its transaction. */
+    bool strict; /* columns have types that values must fit */
+    enum err_code (*columns)(struct tracker *t, const char *table, struct tracker_columns *out,
+                             struct err *e);
+    enum err_code (*copy_out)(struct tracker *t, const struct tracker_copy_shape *what,
+                              tracker_copy_fn *fn, void *user, struct err *e);
+    enum err_code (*copy_in)(struct tracker *t, const struct tracker_copy_in *c, struct err *e);
+    enum err_code (*copy_put)(struct tracker *t, size_t table, const struct tracker_value *values,
+                              size_t n, struct err *e);
 };
 
 struct tracker {
