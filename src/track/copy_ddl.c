@@ -19,9 +19,12 @@ static const char *default_of(const char *column)
 {
     static const struct {
         const char *column, *value;
-    } defaults[] = {{"status", "'pending'"},           {"total_files", "0"},
-                    {"completed_files", "0"},          {"failed_files", "0"},
-                    {"verified_files", "0"},           {"created_at", "CURRENT_TIMESTAMP"},
+    } defaults[] = {{"status", "'pending'"},
+                    {"total_files", "0"},
+                    {"completed_files", "0"},
+                    {"failed_files", "0"},
+                    {"verified_files", "0"},
+                    {"created_at", "CURRENT_TIMESTAMP"},
                     {"updated_at", "CURRENT_TIMESTAMP"}};
 
     for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
@@ -81,8 +84,9 @@ enum err_code copy_ddl_fits(const char *table, const struct tracker_columns *sou
     for (size_t i = 0; i < source->n; i++) {
         if (copy_ddl_find(target, source->items[i].name) != NULL)
             continue;
-        err_set(e, ERR_DB_SCHEMA, "table '%s' of the target has no column '%s', which the source has",
-                table, source->items[i].name);
+        err_set(e, ERR_DB_SCHEMA,
+                "table '%s' of the target has no column '%s', which the source has", table,
+                source->items[i].name);
         return err_hint(e, "add the column to the target's table, or drop the table: it is made "
                            "anew where it is missing");
     }

@@ -4,6 +4,7 @@
 #include "blobferry/base/str.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* "sqlite:PATH", "sqlite:///absolute"; the rest of the URL is the path as it stands, nothing is decoded. */
 static const char *path_of(const char *rest)
@@ -33,10 +34,25 @@ static enum err_code configure(struct sqlite *s, const struct tracker_options *o
     return code == ERR_OK ? sqlite_schema_look(s, e) : code;
 }
 
+/* A file that we have made and nothing came into was not there before: so it shall be again. */
+static void discard(struct sqlite *s)
+{
+    int64_t pages = 1;
+
+    if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+        return; /* somebody else is about to use it */
+    if (sqlite_statement_number(s, "PRAGMA main.page_count", SQLITE_NONE, &pages, NULL) == ERR_OK &&
+        pages == 0)
+        unlink(s->path);
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
 static void sqlite_close(struct tracker *t)
 {
     struct sqlite *s = sqlite_of(t);
 
+    if (s->made && s->discard && s->db != NULL)
+        discard(s);
     sqlite_statement_forget_all(s);
     sqlite3_close_v2(s->db);
     buf_release(&s->read_one);
@@ -61,6 +77,7 @@ static enum err_code sqlite_open(struct tracker **out, const struct tracker_opti
     s->base.name = str_dup(o->url);
     s->path = str_dup(path);
     s->read_only = o->read_only;
+    s->discard = o->discard;
     s->info.cookie = -1;
     buf_init(&s->read_one, 16384);
     enum err_code code = s->base.name != NULL && s->path != NULL
@@ -117,4 +134,8 @@ const struct tracker_ops sqlite_ops = {
     .index_list = sqlite_upgrade_list,
     .missing_indexes = sqlite_upgrade_missing,
     .upgrade = sqlite_upgrade,
+    .columns = sqlite_copy_columns,
+    .copy_out = sqlite_copy_out,
+    .copy_in = sqlite_copy_in,
+    .copy_put = sqlite_copy_put,
 };

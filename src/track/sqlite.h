@@ -49,8 +49,10 @@ struct sqlite {
     uint64_t clock; /* of the statement cache */
     struct sqlite_cached cached[SQLITE_CACHED];
     struct sqlite_info info;
-    struct buf read_one;     /* the SQL of sqlite_read_one; "" after every change of the schema */
-    int64_t foreign_rows_ms; /* when temp.blobferry_foreign was filled; 0: not yet */
+    struct buf read_one;      /* the SQL of sqlite_read_one; "" after every change of the schema */
+    bool made, discard;       /* we have made the file; it goes again if it stays empty */
+    struct sqlite_copy *copy; /* under way */
+    int64_t foreign_rows_ms;  /* when temp.blobferry_foreign was filled; 0: not yet */
 };
 
 static inline struct sqlite *sqlite_of(struct tracker *t)
@@ -131,6 +133,8 @@ enum err_code sqlite_schema_inspect(struct tracker *t, struct tracker_schema *ou
 enum err_code sqlite_schema_require(struct tracker *t, struct err *e);
 enum err_code sqlite_schema_init(struct tracker *t, int *created, struct err *e);
 enum err_code sqlite_schema_prepare(struct tracker *t, struct err *e);
+enum err_code sqlite_schema_own(struct sqlite *s,
+                                struct err *e); /* the same inside a transaction */
 
 /* ---- sqlite_run.c, sqlite_lock.c ------------------------------------------------------------------------------ */
 /* Inside a transaction; h NULL: nothing. */
@@ -291,5 +295,15 @@ enum err_code sqlite_upgrade_missing(struct tracker *t, tracker_step_fn *fn, voi
                                      struct err *e);
 enum err_code sqlite_upgrade(struct tracker *t, const struct tracker_upgrade *o,
                              tracker_step_fn *fn, void *user, struct err *e);
+
+/* ---- sqlite_copy.c, sqlite_copy_in.c ------------------------------------------------------------------------------- */
+enum err_code sqlite_copy_columns(struct tracker *t, const char *table, struct tracker_columns *out,
+                                  struct err *e);
+void sqlite_copy_names(struct buf *b, const struct tracker_columns *c); /* quoted, with commas */
+enum err_code sqlite_copy_out(struct tracker *t, const struct tracker_copy_shape *what,
+                              tracker_copy_fn *fn, void *user, struct err *e);
+enum err_code sqlite_copy_in(struct tracker *t, const struct tracker_copy_in *c, struct err *e);
+enum err_code sqlite_copy_put(struct tracker *t, size_t table, const struct tracker_value *values,
+                              size_t n, struct err *e);
 
 #endif

@@ -150,8 +150,10 @@ enum err_code sqlite_file_open(struct sqlite *s, bool create, struct err *e)
     enum err_code code = look_at(s->path, &l, e);
     if (code == ERR_OK)
         code = refuse(s->path, &l, create && !s->read_only, e);
-    if (code == ERR_OK && !l.there)
+    if (code == ERR_OK && !l.there) {
         code = make_file(s->path, e);
+        s->made = code == ERR_OK;
+    }
     if (code != ERR_OK)
         return code;
     buf_init(&name, 8192);

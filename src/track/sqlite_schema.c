@@ -319,6 +319,13 @@ static enum err_code make(struct sqlite *s, bool contract, int *created, struct 
     return code;
 }
 
+enum err_code sqlite_schema_own(struct sqlite *s, struct err *e)
+{
+    int created = 0;
+
+    return make(s, false, &created, e);
+}
+
 static enum err_code make_missing(struct sqlite *s, bool contract, int *created, struct err *e)
 {
     enum err_code code = sqlite_statement_lock(s, e);

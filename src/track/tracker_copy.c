@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const tables[TRACKER_COPIED] = {"migration_batches", "file_migrations",
-                                                   "files",             "blobferry_records",
-                                                   "blobferry_runs",    "blobferry_heads"};
+static const char *const tables[TRACKER_COPIED] = {
+    "migration_batches", "file_migrations", "files",
+    "blobferry_records", "blobferry_runs",  "blobferry_heads"};
 
 const char *tracker_copy_table(size_t table)
 {

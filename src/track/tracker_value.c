@@ -14,8 +14,8 @@
 
 const char *tracker_kind_name(enum tracker_kind k)
 {
-    static const char *const names[TRACKER_KINDS] = {
-        "any", "text", "integer", "real", "boolean", "time", "uuid", "bytes", "other"};
+    static const char *const names[TRACKER_KINDS] = {"any",  "text", "integer", "real", "boolean",
+                                                     "time", "uuid", "bytes",   "other"};
     return (unsigned)k < TRACKER_KINDS ? names[k] : "other";
 }
 
@@ -69,7 +69,8 @@ static bool add_time(struct buf *b, const struct tracker_value *v)
         return b == NULL || buf_append(b, v->bytes, v->len);
     if (v->type == TRACKER_INTEGER)
         snprintf(text, sizeof text, "%" PRId64, v->integer);
-    else if (v->type != TRACKER_TEXT || v->len >= sizeof text || memchr(v->bytes, 0, v->len) != NULL)
+    else if (v->type != TRACKER_TEXT || v->len >= sizeof text ||
+             memchr(v->bytes, 0, v->len) != NULL)
         return false;
     else
         snprintf(text, sizeof text, "%.*s", (int)v->len, v->bytes);
@@ -193,10 +194,10 @@ static bool add(struct buf *b, const struct tracker_value *v, enum tracker_kind 
 const char *tracker_value_defect(const struct tracker_value *v, enum tracker_kind k)
 {
     static const char *const no[TRACKER_KINDS] = {
-        [TRACKER_KIND_ANY] = "is no text",         [TRACKER_KIND_TEXT] = "is no text",
-        [TRACKER_KIND_INTEGER] = "is no integer",  [TRACKER_KIND_REAL] = "is no number",
-        [TRACKER_KIND_BOOLEAN] = "is no boolean",  [TRACKER_KIND_TIME] = "is no time",
-        [TRACKER_KIND_UUID] = "is no UUID",        [TRACKER_KIND_BYTES] = "is no byte string",
+        [TRACKER_KIND_ANY] = "is no text",        [TRACKER_KIND_TEXT] = "is no text",
+        [TRACKER_KIND_INTEGER] = "is no integer", [TRACKER_KIND_REAL] = "is no number",
+        [TRACKER_KIND_BOOLEAN] = "is no boolean", [TRACKER_KIND_TIME] = "is no time",
+        [TRACKER_KIND_UUID] = "is no UUID",       [TRACKER_KIND_BYTES] = "is no byte string",
         [TRACKER_KIND_OTHER] = "is no text",
     };
 

@@ -28,6 +28,7 @@ struct tracker_options {
     const char *url;         /* "sqlite:PATH" */
     bool read_only;          /* writes nothing, not even a -wal or -shm where that can be avoided */
     bool create;             /* may create the database file (init, plan with no --db) */
+    bool discard;            /* … and takes it away again if nothing came into it (db copy) */
     int64_t busy_timeout_ms; /* 0: 10 s */
     /* postgres; NULL or unset: as libpq finds it (PGPASSWORD, ~/.pgpass) */
     const struct secret *password;

@@ -46,9 +46,11 @@ enum err_code tracker_copy_out(struct tracker *t, const struct tracker_copy_shap
                                tracker_copy_fn *fn, void *user, struct err *e);
 
 struct tracker_copy_in {
-    const struct tracker_copy_shape *source; /* of the rows to come; tables of it that are missing are made */
-    bool replace; /* rows that are there are removed first, in the same transaction; else there may be none */
-    int64_t now_ms;                                     /* wall clock: locks that have not expired by then hold */
+    const struct tracker_copy_shape
+        *source; /* of the rows to come; tables of it that are missing are made */
+    bool
+        replace; /* rows that are there are removed first, in the same transaction; else there may be none */
+    int64_t now_ms; /* wall clock: locks that have not expired by then hold */
     enum err_code (*fill)(void *user, struct err *e);   /* the tables are there; puts all rows */
     enum err_code (*verify)(void *user, struct err *e); /* an error leaves everything as it was */
     void *user;
