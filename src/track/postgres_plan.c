@@ -200,9 +200,11 @@ enum err_code postgres_plan(struct tracker *t, tracker_plan_next_fn *next,
         return err_set(e, ERR_NOMEM, "out of memory");
     *w = (struct plan){.p = p, .next = next, .done = done, .user = user, .head = head};
     postgres_group_init(&w->group, clock_wall_ms());
-    /* Its rows come from a stage that cannot be rewound halfway: it is run once. */
-    enum err_code code =
-        postgres_transaction(p, &(struct postgres_work){.run = run, .user = w, .once = true}, e);
+    /* Its rows come from a stage that cannot be rewound halfway: it is run once, with the columns as they are now. */
+    enum err_code code = postgres_look(p, e);
+    if (code == ERR_OK)
+        code = postgres_transaction(p, &(struct postgres_work){.run = run, .user = w, .once = true},
+                                    e);
     postgres_held_free(p->held); /* it holds keys of rows that may have been rolled back */
     p->held = NULL;
     postgres_group_release(&w->group);

@@ -103,9 +103,9 @@ static void dump_types_of_postgres(struct fixture *f)
     sql(f,
         "ALTER TABLE files ADD COLUMN extra BYTEA, ADD COLUMN big BIGINT, ADD COLUMN real8 FLOAT8,"
         " ADD COLUMN exact NUMERIC, ADD COLUMN yes BOOLEAN, ADD COLUMN whole JSONB;"
-        "UPDATE files SET filename = E'\u00e4\'\\', user_id = '', r2_key = NULL,"
+        "UPDATE files SET filename = E'\\u00e4\\'\\\\', user_id = '', r2_key = NULL,"
         " checksum = 'NULL', created_at = '2024-02-29 23:59:59.000001+00', updated_at ="
-        " 'infinity', extra = '\x00ff', big = -9223372036854775808, real8 = 0.1,"
+        " 'infinity', extra = '\\x00ff', big = -9223372036854775808, real8 = 0.1,"
         " exact = 12345678901234567890.10, yes = true, whole = '{\"a\": 1}'");
     OK(f, tracker_dump(f->t, NULL, note_dump, &d, &f->e));
     assert_string_equal(
