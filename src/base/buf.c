@@ -27,8 +27,10 @@ static bool reserve(struct buf *b, size_t more)
     if (cap > b->max + 1)
         cap = b->max + 1;
     char *data = realloc(b->data, cap);
-    if (data == NULL)
+    if (data == NULL) {
+        b->no_memory = true;
         goto fail;
+    }
     b->data = data;
     b->cap = cap;
     return true;
@@ -59,7 +61,7 @@ void buf_wipe(struct buf *b)
 void buf_reset(struct buf *b)
 {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->no_memory = false;
     if (b->data != NULL)
         b->data[0] = '\0';
 }
@@ -67,6 +69,14 @@ void buf_reset(struct buf *b)
 bool buf_ok(const struct buf *b)
 {
     return !b->failed;
+}
+
+enum err_code buf_status(const struct buf *b, enum err_code code, const char *message,
+                         struct err *e)
+{
+    if (buf_ok(b))
+        return ERR_OK;
+    return b->no_memory ? err_set(e, ERR_NOMEM, "out of memory") : err_set(e, code, "%s", message);
 }
 
 bool buf_reserve(struct buf *b, size_t more)

@@ -72,5 +72,5 @@ enum err_code plan_key_expand(struct buf *b, const char *template,
         (void)buf_str(b, values->of[field]);
         at = end;
     }
-    return buf_ok(b) ? ERR_OK : err_set(e, ERR_LIMIT, "the template makes too long a text");
+    return buf_status(b, ERR_LIMIT, "the template makes too long a text", e);
 }

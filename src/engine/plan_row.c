@@ -186,8 +186,9 @@ static enum err_code look_at_source(struct plan_job *j, const struct plan_row *r
     enum err_code code;
 
     store_path(j, row->source_path);
-    if (!buf_ok(&j->stored))
-        return err_set(e, ERR_FILE, "the path is too long");
+    code = buf_status(&j->stored, ERR_FILE, "the path is too long", e);
+    if (code != ERR_OK)
+        return code;
     code = source_open(&s, &j->root, j->stored.data, given(row->checksum), e);
     if (code != ERR_OK)
         return code;
@@ -233,8 +234,8 @@ static enum err_code make_key(struct plan_job *j, const struct plan_row *row,
                    [PLAN_KEY_EXT] = extension(planned->filename)}};
         code = plan_key_expand(&j->key, j->key_template, &values, e);
     }
-    if (code == ERR_OK && !buf_ok(&j->key))
-        code = err_set(e, ERR_PARSE, "the key is longer than %d bytes", OBJKEY_MAX);
+    if (code == ERR_OK)
+        code = buf_status(&j->key, ERR_PARSE, "the key is longer than 1024 bytes", e);
     return code == ERR_OK ? objkey_check(j->key.data, e) : code;
 }
 

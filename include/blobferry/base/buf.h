@@ -10,6 +10,8 @@
 #ifndef BLOBFERRY_BASE_BUF_H
 #define BLOBFERRY_BASE_BUF_H
 
+#include "blobferry/base/err.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -17,8 +19,9 @@ struct buf {
     char *data; /* owned; NULL until something is added */
     size_t len; /* bytes, without the terminating NUL */
     size_t cap;
-    size_t max;  /* bytes; growth beyond it fails */
-    bool failed; /* sticky until buf_reset */
+    size_t max;     /* bytes; growth beyond it fails */
+    bool failed;    /* sticky until buf_reset */
+    bool no_memory; /* … and why: memory, not the maximum */
 };
 
 void buf_init(struct buf *b, size_t max);
@@ -26,6 +29,9 @@ void buf_release(struct buf *b); /* frees; the buffer may be used again */
 void buf_wipe(struct buf *b);    /* OPENSSL_cleanse-like wipe, then release */
 void buf_reset(struct buf *b);   /* len = 0, failed = false, keeps memory */
 bool buf_ok(const struct buf *b);
+/* ERR_OK; ERR_NOMEM when there was no memory; else `code` with `message`: what is too long. */
+enum err_code buf_status(const struct buf *b, enum err_code code, const char *message,
+                         struct err *e);
 bool buf_reserve(struct buf *b, size_t more); /* room, so that what follows need not grow it */
 bool buf_append(struct buf *b, const void *p, size_t n);
 bool buf_str(struct buf *b, const char *s);
