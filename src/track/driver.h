@@ -112,5 +112,7 @@ struct tracker {
 };
 
 extern const struct tracker_ops sqlite_ops;
+extern const struct tracker_ops postgres_ops;      /* postgres:// */
+extern const struct tracker_ops postgres_long_ops; /* postgresql:// */
 
 #endif
