@@ -78,6 +78,7 @@ enum postgres_name {
 /* What is known of the schema. */
 struct postgres_info {
     bool looked;
+    char cookie[192]; /* changes with the tables; see POSTGRES_COOKIE */
     struct tracker_schema schema;
     struct postgres_column column[POSTGRES_COLUMNS];
     char home[160]; /* where file_migrations lies, quoted and with its dot; "" when it is missing */
@@ -243,9 +244,19 @@ extern const struct postgres_ddl_table postgres_ddl_contract[POSTGRES_DDL_TABLES
 /* [v] leads from version v to v + 1; every '%' stands for p->info.home. */
 extern const char *const postgres_ddl_own[POSTGRES_OWN_VERSION];
 
+/* SQL for a text that changes when one of the tables is made, dropped or altered. xmin is the transaction that wrote a row of the
+ * catalogue. */
+#define POSTGRES_COOKIE                                                                            \
+    "coalesce((SELECT string_agg(c.oid::text || ':' || c.xmin::text || ':' ||"                     \
+    " (SELECT sum(a.xmin::text::bigint)::text FROM pg_catalog.pg_attribute AS a"                   \
+    "  WHERE a.attrelid = c.oid AND a.attnum > 0), ' ' ORDER BY c.oid) FROM pg_catalog.pg_class"   \
+    "  AS c WHERE c.oid IN (to_regclass('migration_batches'), to_regclass('file_migrations'),"     \
+    "  to_regclass('files'), to_regclass('blobferry_schema'))), '')"
 /* postgres_look.c: fills p->info anew; ERR_DB_SCHEMA when ours is of a newer blobferry. */
 enum err_code postgres_look(struct postgres *p, struct err *e);
-/* Usable (looks again when it was not)? For operations. */
+/* Is what p->info says still true, by the cookie of now? */
+bool postgres_schema_fits(const struct postgres *p, const char *cookie);
+/* Usable (looks again when something has changed)? For operations. */
 enum err_code postgres_schema_need(struct postgres *p, struct err *e);
 enum err_code postgres_schema_inspect(struct tracker *t, struct tracker_schema *out, struct err *e);
 enum err_code postgres_schema_require(struct tracker *t, struct err *e);

@@ -155,19 +155,21 @@ static enum err_code store(struct postgres *p, const struct postgres_batch_chang
     struct buf sql;
 
     buf_init(&sql, 4096);
-    buf_printf(&sql,
-               "UPDATE migration_batches SET"
-               " completed_files = greatest(coalesce(completed_files, 0) + $2::bigint, 0),"
-               " verified_files = greatest(coalesce(verified_files, 0) + $3::bigint, 0),"
-               " failed_files = greatest(coalesce(failed_files, 0) + $4::bigint, 0),"
-               " status = coalesce($5::text::%s, status),"
-               " started_at = CASE WHEN $5 IS NULL OR $5 = 'pending' THEN started_at"
-               "  ELSE coalesce(started_at, $6::%s) END,"
-               " completed_at = CASE WHEN $5 IS NULL THEN completed_at"
-               "  WHEN $8::integer = 1 THEN coalesce(completed_at, $7::%s) END"
-               " WHERE batch_id = $1::%s AND ($2 <> 0 OR $3 <> 0 OR $4 <> 0 OR $5 IS NOT NULL AND"
-               "  (status::text IS DISTINCT FROM $5 OR (completed_at IS NULL) = ($8 = 1)))",
-               type, started->type, completed->type, postgres_column(p, POSTGRES_B_BATCH)->type);
+    buf_printf(
+        &sql,
+        "UPDATE migration_batches SET"
+        " completed_files = greatest(coalesce(completed_files, 0) + $2::bigint, 0),"
+        " verified_files = greatest(coalesce(verified_files, 0) + $3::bigint, 0),"
+        " failed_files = greatest(coalesce(failed_files, 0) + $4::bigint, 0),"
+        " status = coalesce($5::text::%s, status),"
+        " started_at = CASE WHEN $5::text IS NULL OR $5::text = 'pending' THEN started_at"
+        "  ELSE coalesce(started_at, $6::%s) END,"
+        " completed_at = CASE WHEN $5::text IS NULL THEN completed_at"
+        "  WHEN $8::integer = 1 THEN coalesce(completed_at, $7::%s) END"
+        " WHERE batch_id = $1::%s AND ($2::bigint <> 0 OR $3::bigint <> 0 OR $4::bigint <> 0"
+        "  OR $5::text IS NOT NULL AND"
+        "  (status::text IS DISTINCT FROM $5::text OR (completed_at IS NULL) = ($8::integer = 1)))",
+        type, started->type, completed->type, postgres_column(p, POSTGRES_B_BATCH)->type);
     enum err_code code = postgres_statement_run(
         p, buf_cstr(&sql),
         POSTGRES_ARGS(POSTGRES_T(batch_id), POSTGRES_I(b->completed), POSTGRES_I(b->verified),

@@ -91,6 +91,20 @@ static enum err_code schema(struct postgres *p, const char *doing, const char *t
     return err_hint(e, "see which tables are needed: blobferry validate");
 }
 
+/* A constraint of the application: its table and column are named. */
+static void set_with_column(struct postgres *p, const PGresult *q, const char *doing,
+                            const char *text, struct err *e)
+{
+    const char *table = q != NULL ? PQresultErrorField(q, PG_DIAG_TABLE_NAME) : NULL;
+    const char *column = q != NULL ? PQresultErrorField(q, PG_DIAG_COLUMN_NAME) : NULL;
+
+    if (str_starts(p->sqlstate, "23") && table != NULL)
+        err_set(e, ERR_DB, "cannot %s in '%s': %s (%s%s%s)", doing, p->base.name, text, table,
+                column != NULL ? "." : "", column != NULL ? column : "");
+    else
+        err_set(e, ERR_DB, "cannot %s in '%s': %s", doing, p->base.name, text);
+}
+
 enum err_code postgres_error(struct postgres *p, const PGresult *q, const char *doing,
                              struct err *e)
 {
@@ -117,7 +131,7 @@ enum err_code postgres_error(struct postgres *p, const PGresult *q, const char *
         return err_set(e, ERR_NOMEM, "cannot %s: the server is out of memory", doing);
     if (is_one_of(p->sqlstate, schemas))
         return schema(p, doing, text, e);
-    err_set(e, ERR_DB, "cannot %s in '%s': %s", doing, p->base.name, text);
+    set_with_column(p, q, doing, text, e);
     const char *hint = hint_of(p->sqlstate);
     return hint != NULL ? err_hint(e, "%s", hint) : ERR_DB;
 }

@@ -233,13 +233,27 @@ static enum err_code look_own(struct postgres *p, struct err *e)
     return ERR_OK;
 }
 
+/* Asked for before the rest: what changes meanwhile is looked at again. */
+static enum err_code look_cookie(struct postgres *p, struct err *e)
+{
+    PGresult *q = postgres_statement_query(p, "SELECT " POSTGRES_COOKIE, POSTGRES_NONE, e);
+
+    if (q == NULL)
+        return postgres_code(e);
+    str_copy(p->info.cookie, sizeof p->info.cookie, PQgetvalue(q, 0, 0));
+    PQclear(q);
+    return ERR_OK;
+}
+
 enum err_code postgres_look(struct postgres *p, struct err *e)
 {
     struct table_look looks[POSTGRES_DDL_TABLES] = {0};
     enum err_code code;
 
     memset(&p->info, 0, sizeof p->info);
-    code = look_columns(p, looks, e);
+    code = look_cookie(p, e);
+    if (code == ERR_OK)
+        code = look_columns(p, looks, e);
     if (code == ERR_OK)
         code = look_indexes(p, looks, e);
     if (code == ERR_OK)

@@ -41,15 +41,31 @@ static const char files_sql[] =
     "  $7::text[]) AS a (act, record, id, file, key, checksum, now)"
     " LEFT JOIN blobferry_records AS r ON r.record_id = a.record"
     " LEFT JOIN file_migrations AS m ON a.act = 4 AND m.id = a.id"
-    " WHERE f.id = a.file";
+    " WHERE f.id = a.file RETURNING a.record";
 
-static enum err_code write_files(struct postgres *p, struct postgres_array a[C_COUNT],
-                                 int64_t wanted, struct err *e)
+/* P3, P6: a half-done move must not be committed. */
+static enum err_code refuse(const struct postgres *p, const struct postgres_moves *g,
+                            const PGresult *q, struct err *e)
+{
+    const char *file = "?";
+
+    for (size_t i = 0; i < g->n; i++) {
+        bool done = !g->look[i].moved || act_of(g->look[i].act) == 0;
+        for (int j = 0; !done && j < PQntuples(q); j++)
+            done = str_eq(postgres_statement_text(q, j, 0), g->moves[i].id);
+        if (!done)
+            file = g->moves[i].file_id;
+    }
+    err_set(e, ERR_DB, "the row of files '%s' cannot be changed in '%s'", file, p->base.name);
+    return err_hint(e, "a trigger on files ignores the change; nothing was written");
+}
+
+static enum err_code write_files(struct postgres *p, const struct postgres_moves *g,
+                                 struct postgres_array a[C_COUNT], int wanted, struct err *e)
 {
     const struct postgres_column *updated = postgres_column(p, POSTGRES_F_UPDATED);
     struct postgres_arg args[C_COUNT];
     char dated[160] = "";
-    int64_t changes = 0;
     struct buf sql;
 
     if (updated->kind != POSTGRES_ABSENT) {
@@ -61,12 +77,12 @@ static enum err_code write_files(struct postgres *p, struct postgres_array a[C_C
     buf_init(&sql, 8192);
     buf_printf(&sql, files_sql, dated, postgres_column(p, POSTGRES_M_ID)->type,
                postgres_column(p, POSTGRES_F_ID)->type);
-    enum err_code code = postgres_statement_run(p, buf_cstr(&sql), args, C_COUNT, &changes, e);
+    PGresult *q = postgres_statement_query(p, buf_cstr(&sql), args, C_COUNT, e);
     buf_release(&sql);
-    if (code == ERR_OK && changes != wanted) { /* P3, P6: a half-done move must not be committed */
-        err_set(e, ERR_DB, "a row of files cannot be changed in '%s'", p->base.name);
-        return err_hint(e, "a trigger on files ignores the change; nothing was written");
-    }
+    if (q == NULL)
+        return postgres_code(e);
+    enum err_code code = PQntuples(q) == wanted ? ERR_OK : refuse(p, g, q, e);
+    PQclear(q);
     return code;
 }
 
@@ -87,7 +103,7 @@ enum err_code postgres_pointer_write(struct postgres *p, struct postgres_moves *
     struct postgres_array a[C_COUNT], forget;
     char now[POSTGRES_TIME_SIZE];
     enum err_code code = ERR_OK;
-    int64_t wanted = 0;
+    int wanted = 0;
 
     for (int i = 0; i < C_COUNT; i++)
         postgres_array_init(&a[i]);
@@ -112,7 +128,7 @@ enum err_code postgres_pointer_write(struct postgres *p, struct postgres_moves *
             &a[C_NOW], postgres_type_time(postgres_column(p, POSTGRES_F_UPDATED), m->now_ms, now));
     }
     if (wanted > 0)
-        code = write_files(p, a, wanted, e);
+        code = write_files(p, g, a, wanted, e);
     if (code == ERR_OK)
         code = forget_prior(p, &forget, e);
     for (int i = 0; i < C_COUNT; i++)

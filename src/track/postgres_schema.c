@@ -26,11 +26,18 @@ static enum err_code require(struct postgres *p, struct err *e)
 
 enum err_code postgres_schema_need(struct postgres *p, struct err *e)
 {
-    enum err_code code = ERR_OK;
+    PGresult *q = postgres_statement_query(p, "SELECT " POSTGRES_COOKIE, POSTGRES_NONE, e);
+    enum err_code code = q == NULL ? postgres_code(e) : ERR_OK;
 
-    if (!usable(p) || !p->info.schema.own)
+    if (code == ERR_OK && !postgres_schema_fits(p, PQgetvalue(q, 0, 0)))
         code = postgres_look(p, e);
+    PQclear(q);
     return code == ERR_OK ? require(p, e) : code;
+}
+
+bool postgres_schema_fits(const struct postgres *p, const char *cookie)
+{
+    return p->info.looked && strcmp(p->info.cookie, cookie) == 0;
 }
 
 enum err_code postgres_schema_inspect(struct tracker *t, struct tracker_schema *out, struct err *e)

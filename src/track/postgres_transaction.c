@@ -51,30 +51,6 @@ static enum err_code command(struct postgres *p, const char *sql, const char *do
     return code;
 }
 
-static enum err_code begin(struct postgres *p, const struct postgres_work *w, char xid[XID_SIZE],
-                           struct err *e)
-{
-    char sql[512];
-
-    if (PQstatus(p->connection) != CONNECTION_OK) {
-        enum err_code code = postgres_connect_again(p, e);
-        if (code != ERR_OK)
-            return code;
-    }
-    if (w->reading) {
-        xid[0] = '\0';
-        return command(p, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin a transaction",
-                       NULL, 0, e);
-    }
-    snprintf(sql, sizeof sql,
-             "BEGIN ISOLATION LEVEL READ COMMITTED;"
-             "SELECT pg_current_xact_id()::text, set_config('lock_timeout', '%dms', true),"
-             " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-             "  WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
-             p->busy_ms);
-    return command(p, sql, "begin a transaction", xid, XID_SIZE, e);
-}
-
 /* Which history is this server's? After a failover to another server, numbers of transactions mean nothing. */
 static void timeline(struct postgres *p, char *dst, size_t size)
 {
@@ -83,6 +59,70 @@ static void timeline(struct postgres *p, char *dst, size_t size)
                 " substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END",
                 "ask", dst, size, NULL) != ERR_OK)
         dst[0] = '\0';
+}
+
+static enum err_code begin_reading(struct postgres *p, struct err *e)
+{
+    return command(p, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin a transaction",
+                   NULL, 0, e);
+}
+
+/* *fits: p->info still tells what the tables are. All of it takes one round trip. */
+static enum err_code begin_writing(struct postgres *p, char xid[XID_SIZE], bool *fits,
+                                   struct err *e)
+{
+    char sql[2048], answer[XID_SIZE + sizeof p->info.cookie] = "";
+
+    snprintf(sql, sizeof sql,
+             "BEGIN ISOLATION LEVEL READ COMMITTED;"
+             "SELECT pg_current_xact_id()::text || ' ' || " POSTGRES_COOKIE
+             ", set_config('lock_timeout', '%dms', true),"
+             " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+             "  WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
+             p->busy_ms);
+    enum err_code code = command(p, sql, "begin a transaction", answer, sizeof answer, e);
+    const size_t n = strcspn(answer, " ");
+    if (code != ERR_OK)
+        return code;
+    *fits = answer[n] != '\0' && postgres_schema_fits(p, answer + n + 1);
+    answer[n] = '\0';
+    str_copy(xid, XID_SIZE, answer);
+    return ERR_OK;
+}
+
+static void roll_back(struct postgres *p)
+{
+    if (PQtransactionStatus(p->connection) != PQTRANS_IDLE)
+        PQclear(PQexec(p->connection, "ROLLBACK"));
+}
+
+/* Begins once the schema is known to be usable and our tables are there. */
+static enum err_code begin(struct postgres *p, const struct postgres_work *w, char xid[XID_SIZE],
+                           struct err *e)
+{
+    enum err_code code = ERR_OK;
+    bool fits = false;
+
+    if (PQstatus(p->connection) != CONNECTION_OK)
+        code = postgres_connect_again(p, e);
+    if (code == ERR_OK && w->reading) {
+        code = w->bare ? ERR_OK : postgres_schema_need(p, e);
+        return code == ERR_OK ? begin_reading(p, e) : code;
+    }
+    if (code == ERR_OK && p->timeline[0] == '\0')
+        timeline(p, p->timeline, sizeof p->timeline);
+    for (int i = 0; code == ERR_OK && i < 3; i++) {
+        code = begin_writing(p, xid, &fits, e);
+        if (code != ERR_OK || w->bare || (fits && p->info.schema.own))
+            return code;
+        roll_back(p);
+        code = postgres_schema_need(p, e);
+        if (code == ERR_OK && !p->info.schema.own)
+            code = postgres_schema_prepare(&p->base, e);
+    }
+    return code == ERR_OK
+               ? err_set(e, ERR_DB_SCHEMA, "the tables of '%s' change all the time", p->base.name)
+               : code;
 }
 
 enum outcome { OUTCOME_UNKNOWN, OUTCOME_COMMITTED, OUTCOME_ABORTED };
@@ -145,32 +185,18 @@ static enum err_code once(struct postgres *p, const struct postgres_work *w, boo
                           struct err *e)
 {
     char xid[XID_SIZE] = "";
-    enum err_code code = ERR_OK;
+    enum err_code code = begin(p, w, xid, e);
 
-    if (!w->bare)
-        code = postgres_schema_need(p, e);
-    if (code == ERR_OK && !w->bare && !w->reading && !p->info.schema.own)
-        code = postgres_schema_prepare(&p->base, e);
-    if (code == ERR_OK && p->timeline[0] == '\0' && !w->reading)
-        timeline(p, p->timeline, sizeof p->timeline);
-    if (code == ERR_OK)
-        code = begin(p, w, xid, e);
     if (code != ERR_OK) {
-        if (PQtransactionStatus(p->connection) != PQTRANS_IDLE)
-            PQclear(PQexec(p->connection, "ROLLBACK"));
+        roll_back(p);
         return code;
     }
     p->in_transaction = *begun = true;
     code = w->run(p, w->user, e);
-    const enum postgres_fault fault = p->fault;
-    if (code == ERR_OK) {
+    if (code == ERR_OK)
         code = commit(p, xid, e);
-        if (code != ERR_OK && PQtransactionStatus(p->connection) != PQTRANS_IDLE)
-            PQclear(PQexec(p->connection, "ROLLBACK"));
-    } else {
-        PQclear(PQexec(p->connection, "ROLLBACK"));
-        p->fault = fault;
-    }
+    if (code != ERR_OK)
+        roll_back(p);
     p->in_transaction = false;
     return code;
 }

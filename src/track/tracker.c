@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static const struct tracker_ops *const drivers[] = {&sqlite_ops, NULL};
+static const struct tracker_ops *const drivers[] = {&sqlite_ops, &postgres_ops, &postgres_long_ops,
+                                                    NULL};
 
 /* Drivers may rely on being given one: a caller that does not want to know is given the tracker's own. */
 static struct err *told(struct tracker *t, struct err *e)
@@ -26,7 +27,7 @@ enum err_code tracker_open(struct tracker **out, const struct tracker_options *o
         err_init(e = &spare);
     if (o == NULL || str_empty(o->url)) {
         err_set(e, ERR_CONFIG, "no tracking database is named");
-        return err_hint(e, "give --db sqlite:PATH");
+        return err_hint(e, "give --db sqlite:PATH or --db postgres://HOST/DATABASE");
     }
     for (const struct tracker_ops *const *d = drivers; *d != NULL; d++) {
         if (str_starts(o->url, (*d)->scheme))
@@ -36,7 +37,7 @@ enum err_code tracker_open(struct tracker **out, const struct tracker_options *o
     size_t scheme = strcspn(o->url, ":/@?");
     err_set(e, ERR_CONFIG, "this tracking database is not supported: '%.*s:'",
             (int)(scheme > 40 ? 40 : scheme), o->url);
-    return err_hint(e, "give --db sqlite:PATH");
+    return err_hint(e, "give --db sqlite:PATH or --db postgres://HOST/DATABASE");
 }
 
 void tracker_close(struct tracker *t)

@@ -29,7 +29,8 @@
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {ALL(ON_SQLITE), TRACKER_WORKERS_TESTS(ON_SQLITE)};
+    static const struct CMUnitTest tests[] = {ALL(ON_SQLITE), ALL(ON_POSTGRES),
+                                              TRACKER_WORKERS_TESTS(ON_SQLITE)};
 
     return cmocka_run_group_tests(tests, postgres_begin, postgres_end);
 }
