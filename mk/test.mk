@@ -9,7 +9,7 @@ ASAN_ENV  = ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_s
 VALGRIND  = valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect \
             --show-leak-kinds=definite,indirect --num-callers=30
 
-.PHONY: test check asan valgrind tsan coverage killsweep help
+.PHONY: test check asan valgrind tsan coverage killsweep workers help
 test: deps-test ## install what is missing, build, run all tests
 	@$(SUBMAKE) tests-build
 	@$(RUN) --build $(BUILD)
@@ -45,6 +45,10 @@ coverage: deps ## line coverage of src by all tests, as text
 killsweep: deps ## kill -9 at every write, sync, send of migrate and rollback (long)
 	@$(SUBMAKE) tests-build
 	@BLOBFERRY_TEST_KILLSWEEP=full $(RUN) --build $(BUILD) --kinds fault --limit-factor 30
+
+workers: deps ## 16 workers on one batch of 5,000 files, one killed -9 every second; SQLite and PostgreSQL
+	@$(SUBMAKE) tests-build
+	@BLOBFERRY_TEST_WORKERS=full $(RUN) --build $(BUILD) --kinds system --only workers_killed --limit-factor 5
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile mk/*.mk | sort | column -t -s '|'

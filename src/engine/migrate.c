@@ -14,7 +14,9 @@
 #define LOAD_MAX     ((size_t)1 << 20)  /* bytes of one file in memory … */
 #define LOAD_ALL     ((size_t)16 << 20) /* … and of all of them (P10) */
 #define LOAD_MIN     ((size_t)16 << 10)
-#define WATCH_MS     1000
+#define WATCH_MS     1000 /* between two looks for new work … */
+#define LISTEN_MS    5000 /* … where the database tells of plans: other tools insert rows too */
+#define SLICE_MS     200  /* a signal that comes just before a sleep waits for its end */
 #define ELSEWHERE_MS 250
 #define IN_VAIN_MAX  4 /* rounds in a row that see work and get none */
 
@@ -295,6 +297,24 @@ static void doze(const struct migrate_job *j, int64_t ms)
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 }
 
+/* --watch: until somebody may have planned something, or a signal. */
+static enum err_code watch(const struct migrate_job *j, struct err *e)
+{
+    const int64_t began = clock_mono_ms();
+    const int64_t cost = j->round_ms < 1500 ? j->round_ms * 20 : 30000; /* see doze */
+    enum tracker_wait how = TRACKER_WAIT_SLEPT;
+    enum err_code code = ERR_OK;
+    bool waiting = true;
+
+    while (code == ERR_OK && waiting && !engine_stopping(j->g)) {
+        code = tracker_wait(j->g->tracker, SLICE_MS, &how, e);
+        const int64_t least = how == TRACKER_WAIT_LISTENED ? LISTEN_MS : WATCH_MS;
+        waiting =
+            how != TRACKER_WAIT_TOLD && clock_mono_ms() - began < (cost > least ? cost : least);
+    }
+    return code;
+}
+
 /* Rows of other workers: they end them, or lose their lease and the rows come to us. Given up only when nothing at all has moved
  * for as long as a lease lasts: then they live, and are merely slow. */
 static bool wait_for_others(struct migrate_job *j)
@@ -337,7 +357,7 @@ static enum err_code work(struct migrate_job *j, struct err *e)
             continue; /* until a round finds nothing */
         }
         if (j->o.watch)
-            doze(j, WATCH_MS);
+            code = watch(j, e);
         else if (j->work.n > 0 && j->in_vain++ < IN_VAIN_MAX)
             doze(j, ELSEWHERE_MS); /* somebody was faster: are they his now? */
         else if (!wait_for_others(j))

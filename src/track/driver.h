@@ -54,6 +54,9 @@ struct tracker_ops {
                             struct err *e);
     /* optional: without it, what owners tells */
     enum err_code (*workers)(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);
+    /* optional: without it, sleep */
+    enum err_code (*wait)(struct tracker *t, int64_t timeout_ms, enum tracker_wait *how,
+                          struct err *e);
     enum err_code (*renew)(struct tracker *t, const char *owner, int64_t until_ms, struct err *e);
     enum err_code (*release)(struct tracker *t, const char *owner, int64_t *released,
                              struct err *e);

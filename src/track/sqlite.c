@@ -23,7 +23,7 @@ static enum err_code configure(struct sqlite *s, const struct tracker_options *o
     sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, SQLITE_VALUE_MAX);
     sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
     s->busy_ms = wait > 3600000 ? 3600000 : (int)wait;
-    sqlite3_busy_timeout(s->db, s->busy_ms);
+    sqlite_busy_wait(s, s->busy_ms);
     /* WAL with synchronous=NORMAL may lose the last commits: forbidden before a DELETE of an object (P6). Memory and -wal
      * stay bounded: 4 and 16 MiB (P10); claims and results touch few pages, a larger cache would only fill up. */
     static const char writer[] = "PRAGMA synchronous = FULL; PRAGMA cache_size = -4096;"

@@ -46,6 +46,7 @@ struct sqlite {
     bool read_only;
     bool wal_tried;
     int busy_ms;
+    int64_t busy_limit_ms, busy_since_ms; /* of the wait under way */
     uint64_t clock; /* of the statement cache */
     struct sqlite_cached cached[SQLITE_CACHED];
     struct sqlite_info info;
@@ -71,6 +72,11 @@ static inline enum err_code sqlite_code(const struct err *e)
 enum err_code sqlite_error(struct sqlite *s, struct err *e, const char *doing);
 /* Opens s->db by s->path in a way that leaves nothing behind when it only reads. */
 enum err_code sqlite_file_open(struct sqlite *s, bool create, struct err *e);
+
+/* ---- sqlite_busy.c ------------------------------------------------------------------------------------ */
+/* From now on a locked database is waited for, up to limit_ms each time; then ERR_DB_BUSY. */
+void sqlite_busy_wait(struct sqlite *s, int limit_ms);
+int64_t sqlite_busy_pause_us(int count, uint32_t random);
 
 /* ---- sqlite_statement.c --------------------------------------------------------------------------------- */
 struct sqlite_arg {

@@ -148,9 +148,9 @@ static void try_wal(struct sqlite *s)
 {
     if (s->wal_tried)
         return;
-    sqlite3_busy_timeout(s->db, WAL_WAIT_MS);
+    sqlite_busy_wait(s, WAL_WAIT_MS);
     sqlite3_exec(s->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
-    sqlite3_busy_timeout(s->db, s->busy_ms);
+    sqlite_busy_wait(s, s->busy_ms);
     s->wal_tried = true;
 }
 

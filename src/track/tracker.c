@@ -5,6 +5,7 @@
 #include "track/driver.h"
 
 #include <string.h>
+#include <time.h>
 
 static const struct tracker_ops *const drivers[] = {&sqlite_ops, &postgres_ops, &postgres_long_ops,
                                                     NULL};
@@ -195,6 +196,18 @@ enum err_code tracker_workers(struct tracker *t, tracker_worker_fn *fn, void *us
 
     return t->ops->workers != NULL ? t->ops->workers(t, fn, user, told(t, e))
                                    : t->ops->owners(t, NULL, owner_as_worker, &as, told(t, e));
+}
+
+enum err_code tracker_wait(struct tracker *t, int64_t timeout_ms, enum tracker_wait *how,
+                           struct err *e)
+{
+    const int64_t ms = timeout_ms > 0 ? timeout_ms : 0;
+
+    *how = TRACKER_WAIT_SLEPT;
+    if (t->ops->wait != NULL)
+        return t->ops->wait(t, ms, how, told(t, e));
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+    return ERR_OK;
 }
 
 enum err_code tracker_renew(struct tracker *t, const char *owner, int64_t until_ms, struct err *e)

@@ -169,6 +169,15 @@ struct tracker_worker {
 };
 typedef enum err_code tracker_worker_fn(void *user, const struct tracker_worker *w, struct err *e);
 enum err_code tracker_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);
+/* Sleep until timeout_ms have passed, a signal comes, or another process has planned something. Not every database can tell; and other
+ * tools that insert rows tell nothing: whoever waits looks from time to time all the same. */
+enum tracker_wait {
+    TRACKER_WAIT_SLEPT,    /* it cannot tell: look */
+    TRACKER_WAIT_LISTENED, /* it would have told: no plan of ours */
+    TRACKER_WAIT_TOLD      /* look now */
+};
+enum err_code tracker_wait(struct tracker *t, int64_t timeout_ms, enum tracker_wait *how,
+                           struct err *e);
 /* Extend all leases (rows and locks) of owner to until_ms. */
 enum err_code tracker_renew(struct tracker *t, const char *owner, int64_t until_ms, struct err *e);
 /* Rows that owner still holds go back to pending (attempt not counted). *released counts them. */
