@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SECONDS_MAX 86400
+
 /* The one table of settings: flags, variables, file keys, defaults and help all follow from it. */
 static const struct config_setting settings[CONFIG_KEYS] = {
     {CONFIG_DB, "db", "BLOBFERRY_DB", "URL", "sqlite:blobferry.db",
@@ -42,6 +44,11 @@ static const struct config_setting settings[CONFIG_KEYS] = {
      "Ed25519 key that signs each run's end in the audit trail (audit keygen)"},
     {CONFIG_MAX_RETRIES, "max-retries", "BLOBFERRY_MAX_RETRIES", "N", "3",
      "retries of one request, with backoff and full jitter"},
+    {CONFIG_PATIENCE, "patience", "BLOBFERRY_PATIENCE", "SECONDS", "600",
+     "how long a request may be told 'too fast' (429, SlowDown) before that counts as a failed "
+     "attempt"},
+    {CONFIG_DEAD_AFTER, "dead-after", "BLOBFERRY_DEAD_AFTER", "SECONDS", "30",
+     "give up when the endpoint has answered nobody for so long"},
     {CONFIG_JSON, "json", "BLOBFERRY_JSON", NULL, "no", "one JSON document on standard output"},
     {CONFIG_QUIET, "quiet", "BLOBFERRY_QUIET", NULL, "no", "errors only"},
     {CONFIG_VERBOSE, "verbose", "BLOBFERRY_VERBOSE", NULL, "no", "say more on standard error"},
@@ -209,6 +216,12 @@ static enum err_code check(const struct config_setting *s, const char *value, st
         return str_to_u64(value, &n) && n <= 100
                    ? ERR_OK
                    : err_set(e, ERR_USAGE, "'%s' is no number of retries (0 to 100)", value);
+    case CONFIG_PATIENCE:
+    case CONFIG_DEAD_AFTER:
+        return str_to_u64(value, &n) && n >= 1 && n <= SECONDS_MAX
+                   ? ERR_OK
+                   : err_set(e, ERR_USAGE, "'%s' is no number of seconds (1 to %d)", value,
+                             SECONDS_MAX);
     default:
         return ERR_OK;
     }

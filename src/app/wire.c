@@ -39,14 +39,14 @@ static enum err_code open_store(struct wire *w, const struct config *c, const st
                                 struct err *e)
 {
     char endpoint[1024], region[128];
-    uint64_t retries = 0;
+    uint64_t retries = 0, seconds = 0;
     struct objstore_credentials keys;
     struct objstore_options o = {.target = config_get(c, CONFIG_TARGET),
                                  .endpoint_url = config_get(c, CONFIG_ENDPOINT_URL),
                                  .region = config_get(c, CONFIG_REGION),
                                  .ca_file = config_get(c, CONFIG_CA_FILE),
                                  .concurrency = n->concurrency,
-                                 .bytes_per_second = n->bytes_per_second};
+                                 .bandwidth = n->bandwidth};
     enum err_code code;
 
     if (o.target == NULL) {
@@ -67,6 +67,10 @@ static enum err_code open_store(struct wire *w, const struct config *c, const st
     retry_defaults(&o.retry);
     if (str_to_u64(config_get(c, CONFIG_MAX_RETRIES), &retries))
         o.retry.max_retries = (int)retries;
+    if (str_to_u64(config_get(c, CONFIG_PATIENCE), &seconds))
+        o.retry.patience_ms = (int64_t)seconds * 1000;
+    if (str_to_u64(config_get(c, CONFIG_DEAD_AFTER), &seconds))
+        o.dead_ms = (int64_t)seconds * 1000;
     code = credentials_find(&keys, c, e);
     if (code != ERR_OK)
         return code;

@@ -12,9 +12,11 @@ const struct option_spec cmd_migrate_options[] = {
     {"retry-failed", NULL, "try failed files again", false},
     {"again", NULL, "migrate rolled back files again", false},
     {"watch", NULL, "wait for new work until stopped", false},
-    {"concurrency", "N", "files at once (16)", false},
+    {"concurrency", "auto|N", "files and requests at once (auto: more while throughput rises)",
+     false},
     {"part-size", "SIZE", "part size of multipart uploads, 5M to 5G (16M)", false},
-    {"bwlimit", "RATE", "at most so many bytes per second (no limit)", false},
+    {"bwlimit", "RATE|TIMES", "bytes per second, such as 10M, or '08:00,512K 18:00,30M 23:00,off'",
+     false},
     {"max-failures", "N|N%", "stop after so many failed files (never)", false},
     {"if-exists", "HOW", "an object is there already: skip-same (default), fail, overwrite", false},
     {NULL, NULL, NULL, false},
@@ -65,7 +67,7 @@ static enum err_code exists_option(struct cli *cli, struct migrate_options *o)
 }
 
 static enum err_code read_options(struct cli *cli, struct migrate_options *o, const char **batches,
-                                  uint64_t *bandwidth)
+                                  struct bandwidth *bandwidth)
 {
     const struct args *a = &cli->args;
     int64_t concurrency = 0;
@@ -81,7 +83,9 @@ static enum err_code read_options(struct cli *cli, struct migrate_options *o, co
     o->retry_failed = args_has(a, "retry-failed");
     o->again = args_has(a, "again");
     o->watch = args_has(a, "watch");
-    code = args_number(a, "concurrency", 1, 1024, &concurrency, &cli->err);
+    code = str_eq(args_value(a, "concurrency"), "auto")
+               ? ERR_OK
+               : args_number(a, "concurrency", 1, 1024, &concurrency, &cli->err);
     o->concurrency = (int)concurrency;
     if (code == ERR_OK)
         code = args_size(a, "part-size", &o->part_size, &cli->err);
@@ -89,7 +93,7 @@ static enum err_code read_options(struct cli *cli, struct migrate_options *o, co
         (o->part_size < OBJSTORE_PART_MIN || o->part_size > OBJSTORE_PART_MAX))
         code = cli_usage(cli, "--part-size is out of range", "from 5M to 5G");
     if (code == ERR_OK)
-        code = args_size(a, "bwlimit", bandwidth, &cli->err);
+        code = bandwidth_parse(bandwidth, args_value(a, "bwlimit"), &cli->err);
     if (code == ERR_OK)
         code = failures_option(cli, o);
     return code == ERR_OK ? exists_option(cli, o) : code;
@@ -132,13 +136,15 @@ int cmd_migrate(struct cli *cli)
     const char *batches[BATCHES_MAX];
     struct migrate_options options = {0};
     struct migrate_result result = {0};
+    struct bandwidth bandwidth = {0};
     struct wire_needs needs = {.command = "migrate",
                                .tracker = true,
                                .write = true,
                                .store = true,
                                .audit = true,
-                               .log_file = true};
-    enum err_code code = read_options(cli, &options, batches, &needs.bytes_per_second);
+                               .log_file = true,
+                               .bandwidth = &bandwidth};
+    enum err_code code = read_options(cli, &options, batches, &bandwidth);
 
     if (code == ERR_OK) {
         needs.concurrency = options.concurrency;

@@ -62,11 +62,8 @@ static enum err_code apply_options(struct http *h, const struct http_options *o,
     h->setup.stall_s = stall_ms < INT_MAX ? (long)(stall_ms + 999) / 1000 : INT_MAX / 1000;
     h->setup.low_speed = LOW_SPEED;
     h->setup.verbose = o->verbose;
-    http_pace_init(&h->setup.pace, o->bytes_per_second, clock_mono_ns() / NS_PER_US);
-    if (o->bytes_per_second > 0) { /* waiting for our own limit is no stall */
-        const uint64_t share = o->bytes_per_second / h->max_running / 4;
-        h->setup.low_speed = share < LOW_SPEED ? (long)share + 1 : LOW_SPEED;
-    }
+    http_pace_init(&h->setup.pace, 0, clock_mono_ns() / NS_PER_US);
+    http_limit(h, o->bytes_per_second);
     if (o->ca_file == NULL)
         return ERR_OK;
     if (access(o->ca_file, R_OK) != 0)
@@ -83,6 +80,16 @@ static enum err_code make_pools(struct http *h, struct err *e)
             return err_set(e, ERR_NOMEM, "out of memory");
     }
     return ERR_OK;
+}
+
+void http_limit(struct http *h, uint64_t bytes_per_second)
+{
+    http_pace_change(&h->setup.pace, bytes_per_second, clock_mono_ns() / NS_PER_US);
+    h->setup.low_speed = LOW_SPEED;
+    if (bytes_per_second > 0) { /* waiting for our own limit is no stall */
+        const uint64_t share = bytes_per_second / h->max_running / 4;
+        h->setup.low_speed = share < LOW_SPEED ? (long)share + 1 : LOW_SPEED;
+    }
 }
 
 enum err_code http_new(struct http **out, const struct http_options *o, struct err *e)

@@ -31,6 +31,16 @@ static void refill(struct http_pace *p, int64_t now_us)
     p->tokens = clamp(p->tokens + credit / (uint64_t)SECOND_US, 0, room);
 }
 
+void http_pace_change(struct http_pace *p, uint64_t rate, int64_t now_us)
+{
+    const uint64_t tokens = p->tokens;
+
+    if (clamp(rate, 0, RATE_MAX) == p->rate)
+        return;
+    http_pace_init(p, rate, now_us);
+    p->tokens = clamp(tokens, 0, p->grain);
+}
+
 size_t http_pace_take(struct http_pace *p, size_t want, int64_t now_us)
 {
     if (p->rate == 0)
@@ -45,6 +55,8 @@ size_t http_pace_take(struct http_pace *p, size_t want, int64_t now_us)
 
 size_t http_pace_ready(struct http_pace *p, int64_t now_us)
 {
+    if (p->rate == 0)
+        return SIZE_MAX;
     refill(p, now_us);
     return (size_t)(p->tokens / p->grain);
 }

@@ -14,6 +14,8 @@ struct http_pace {
 };
 
 void http_pace_init(struct http_pace *p, uint64_t rate, int64_t now_us);
+void http_pace_change(struct http_pace *p, uint64_t rate,
+                      int64_t now_us); /* what was saved up stays */
 /* Bytes out of `want` that may be sent now; 0: wait. */
 size_t http_pace_take(struct http_pace *p, size_t want, int64_t now_us);
 /* How many grains are there now, for as many waiting uploads. */

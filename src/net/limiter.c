@@ -117,6 +117,17 @@ void limiter_leave(struct limiter *l, struct limiter_client *c)
     pthread_mutex_unlock(&l->lock);
 }
 
+int limiter_clients(struct limiter *l)
+{
+    int n = 0;
+
+    pthread_mutex_lock(&l->lock);
+    for (const struct limiter_client *c = l->clients; c != NULL; c = c->next)
+        n++;
+    pthread_mutex_unlock(&l->lock);
+    return n;
+}
+
 void limiter_waiting(struct limiter *l, struct limiter_client *c, bool waiting)
 {
     pthread_mutex_lock(&l->lock);

@@ -4,7 +4,8 @@
 
 #define SLOT_MS      100
 #define SECOND_MS    1000
-#define RATE_MIN     0.5
+#define RATE_MIN     1.0
+#define RATE_BEGIN   5.0
 #define RATE_MAX     100000.0 /* beyond that a pace is no pace: it is switched off */
 #define NEAR         0.98     /* of the ceiling: here it stays … */
 #define HOLD_MIN_MS  15000    /* … for so long, before it tries for more … */
@@ -90,7 +91,7 @@ void limiter_pace_slower(struct limiter_pace *p, int64_t now_ms)
     const double refused = p->rate;
 
     if (!p->on) {
-        p->rate = at_least(last_second(p, now_ms), 1.0);
+        p->rate = at_least(last_second(p, now_ms), RATE_BEGIN);
         p->ceiling = p->first_ms >= 0 && now_ms - p->first_ms >= SECOND_MS ? p->rate / NEAR : 0;
         p->hold_ms = HOLD_MIN_MS;
         p->on = true;

@@ -51,8 +51,7 @@ static int64_t jitter(int64_t limit)
     return (int64_t)(random_source() % ((uint64_t)limit + 1));
 }
 
-/* What the server asks for, at most cap; 0 when it asks for nothing that we understand. */
-static int64_t asked_for(const char *retry_after, int64_t now_wall_ms, int64_t cap_ms)
+int64_t retry_after_ms(const char *retry_after, int64_t now_wall_ms, int64_t cap_ms)
 {
     uint64_t seconds;
     int64_t at_ms;
@@ -84,7 +83,7 @@ bool retry_next(const struct retry_policy *p, const struct retry_state *s, int64
     if (s->attempts > p->max_retries)
         return false;
     delay = jitter(ceiling(base, cap, doublings));
-    least = asked_for(retry_after, now_wall_ms, cap);
+    least = retry_after_ms(retry_after, now_wall_ms, cap);
     if (delay < least)
         delay = least;
     if (elapsed >= deadline || delay > deadline - elapsed)

@@ -1,13 +1,18 @@
 /* s3: the store itself, its loop, and its table. */
 #include "s3.h"
 
+#include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define CONCURRENCY 16
+#define CONCURRENCY       16
+#define CONCURRENCY_MAX   64 /* … as far as it may grow by itself */
+#define TIMETABLE_MS      1000
+#define R2_KEY_SPACING_MS 1000
 
 /* ---- open ----------------------------------------------------------------------------------------- */
 
@@ -67,6 +72,9 @@ static enum err_code set_place(struct s3_store *s, const struct objstore_options
 static void release(struct s3_store *s)
 {
     http_free(s->http);
+    if (s->limiter != NULL)
+        limiter_leave(s->limiter, &s->client);
+    limiter_free(s->limiter);
     sigv4_release(&s->signer);
     free(s->bucket);
     free(s);
@@ -77,15 +85,34 @@ static bool is_unset(const struct retry_policy *p)
     return p->max_retries == 0 && p->base_ms == 0 && p->cap_ms == 0 && p->deadline_ms == 0;
 }
 
+/* One limiter for all loops that talk to the endpoint; a concurrency that was asked for is there from the beginning. */
+static enum err_code join_limiter(struct s3_store *s, const struct objstore_options *o,
+                                  struct err *e)
+{
+    const struct limiter_options own = {
+        .max = o->concurrency > 0 ? o->concurrency : CONCURRENCY_MAX,
+        .start = o->concurrency > 0 ? o->concurrency : CONCURRENCY,
+        .key_spacing_ms = s->base.profile == OBJSTORE_R2 ? R2_KEY_SPACING_MS : 0,
+        .dead_ms = o->dead_ms};
+    enum err_code code = ERR_OK;
+
+    if (o->limiter != NULL)
+        s->limiter = limiter_share(o->limiter);
+    else
+        code = limiter_new(&s->limiter, &own, e);
+    if (code == ERR_OK)
+        limiter_join(s->limiter, &s->client);
+    return code;
+}
+
 static enum err_code open_store(struct objstore **out, const struct driver_target *t,
                                 const struct objstore_options *o, struct err *e)
 {
     struct s3_store *s;
     enum err_code code = check_credentials(o->credentials, e);
     const struct http_options http = {.max_connections =
-                                          o->concurrency > 0 ? o->concurrency : CONCURRENCY,
+                                          o->concurrency > 0 ? o->concurrency : CONCURRENCY_MAX,
                                       .ca_file = o->ca_file,
-                                      .bytes_per_second = o->bytes_per_second,
                                       .verbose = o->verbose};
 
     if (code != ERR_OK)
@@ -96,6 +123,8 @@ static enum err_code open_store(struct objstore **out, const struct driver_targe
     s->bucket = str_dup(t->place);
     str_copy(s->source, sizeof s->source, o->credentials->source);
     s->retry = o->retry;
+    if (o->bandwidth != NULL)
+        s->bandwidth = *o->bandwidth;
     if (is_unset(&s->retry))
         retry_defaults(&s->retry);
     code = s->bucket == NULL ? err_set(e, ERR_NOMEM, "out of memory") : set_place(s, o, e);
@@ -105,6 +134,8 @@ static enum err_code open_store(struct objstore **out, const struct driver_targe
                                                .secret = &o->credentials->secret,
                                                .session_token = &o->credentials->session_token},
                           s->region, "s3", e);
+    if (code == ERR_OK)
+        code = join_limiter(s, o, e);
     if (code == ERR_OK)
         code = http_new(&s->http, &http, e);
     if (code != ERR_OK) {
@@ -118,13 +149,34 @@ static enum err_code open_store(struct objstore **out, const struct driver_targe
 
 static void close_store(struct objstore *store)
 {
+    s3_admit_cancel((struct s3_store *)store);
     release((struct s3_store *)store); /* http_free cancels: every operation calls back */
+}
+
+/* ---- the timetable ------------------------------------------------------------------------------------ */
+
+/* The limit is the process's: each of its loops has an equal share. */
+static void follow_timetable(struct s3_store *s)
+{
+    const int64_t now = clock_mono_ms();
+    const time_t wall = (time_t)(clock_wall_ms() / 1000);
+    struct tm local;
+    uint64_t rate;
+
+    if (s->bandwidth.n == 0 || now < s->bandwidth_ms || localtime_r(&wall, &local) == NULL)
+        return;
+    s->bandwidth_ms = now + TIMETABLE_MS;
+    rate = bandwidth_rate(&s->bandwidth, &local);
+    if (rate > 0)
+        rate = rate / (uint64_t)limiter_clients(s->limiter) + 1;
+    http_limit(s->http, rate);
 }
 
 /* ---- the loop --------------------------------------------------------------------------------------- */
 
 static enum err_code run(struct objstore *store, int timeout_ms, struct err *e)
 {
+    follow_timetable((struct s3_store *)store);
     return http_run(((struct s3_store *)store)->http, timeout_ms, e);
 }
 
@@ -135,6 +187,7 @@ static size_t active(const struct objstore *store)
 
 static void cancel_all(struct objstore *store)
 {
+    s3_admit_cancel((struct s3_store *)store);
     http_cancel_all(((struct s3_store *)store)->http);
 }
 

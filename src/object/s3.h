@@ -5,7 +5,9 @@
 #define BLOBFERRY_SRC_OBJECT_S3_H
 
 #include "blobferry/codec/digest.h"
+#include "blobferry/net/bandwidth.h"
 #include "blobferry/net/http.h"
+#include "blobferry/net/limiter.h"
 #include "blobferry/net/sigv4.h"
 #include "driver.h"
 #include "s3_classify.h"
@@ -25,6 +27,17 @@ struct s3_store {
     int64_t lead_ms;  /* the server's clock minus ours, by the last Date header */
     bool bucket_seen; /* some answer has proved that the bucket is there */
     size_t active;
+    struct bandwidth bandwidth;
+    int64_t bandwidth_ms;    /* monotonic, when the timetable is looked at again */
+    struct limiter *limiter; /* shared with the stores of other loops */
+    struct limiter_client client;
+    struct s3_request *waiting, **waiting_end; /* for admission, in order */
+    size_t waiting_count;
+    bool told_waiting;   /* the limiter knows */
+    bool only_keys_wait; /* all that wait do so because of their key */
+    bool admitting;
+    bool slow_down;   /* this store's 503 means: too fast */
+    int64_t alarm_ms; /* monotonic: the queue is looked at then; 0: no timer is set */
 };
 int64_t s3_now_ms(const struct s3_store *s); /* our clock, corrected */
 
@@ -75,6 +88,10 @@ struct s3_request {
     int status;          /* last one */
     uint64_t bytes_sent; /* of bodies, over all attempts */
     int64_t sent_ms;     /* s3_now_ms of the last attempt */
+    int forgiven;        /* attempts that do not count: the server was busy, or nobody was there */
+    int64_t forgiven_since_ms;
+    struct limiter_ticket ticket;
+    struct s3_request *next_waiting;
 };
 /* `delay_ms` before the first attempt; 0: at once. */
 enum err_code s3_request_send(struct s3_request *r, int64_t delay_ms, struct err *e);
@@ -86,6 +103,19 @@ bool s3_request_backoff(struct s3_request *r, int64_t *delay_ms);
 void s3_request_query(struct s3_request *r, const char *name, const char *value);
 /* NULL values are left out. */
 void s3_request_header(struct s3_request *r, const char *name, const char *value);
+
+/* ---- s3_admit: when a request may begin --------------------------------------------------------------------- */
+/* Sends r now, or as soon as the limiter lets it; an error means that `done` will not be called. Again: before those that have
+ * not been sent yet. */
+enum err_code s3_admit(struct s3_request *r, bool again, struct err *e);
+/* Its answer has come: the limiter learns from it. True: the attempt does not count. */
+bool s3_admit_done(struct s3_request *r, const struct http_response *response,
+                   const struct s3_judgement *is);
+void s3_admit_pump(struct s3_store *s);   /* begin what may begin */
+void s3_admit_cancel(struct s3_store *s); /* all that wait are cancelled */
+/* ---- of s3_request, for s3_admit */
+enum err_code s3_request_transmit(struct s3_request *r, struct err *e);
+void s3_request_refuse(struct s3_request *r, enum s3_verdict verdict, const struct err *why);
 
 /* ---- s3_result: from answers to results ------------------------------------------------------------------------ */
 enum objstore_outcome s3_result_outcome(enum s3_verdict v);

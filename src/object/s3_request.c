@@ -123,7 +123,7 @@ static enum err_code hand_over(struct s3_request *r, const char *url,
     return http_submit(r->store->http, &q, on_response, r, e);
 }
 
-static enum err_code send_now(struct s3_request *r, struct err *e)
+enum err_code s3_request_transmit(struct s3_request *r, struct err *e)
 {
     struct sigv4_pair signed_pairs[OWN_HEADERS + S3_HEADERS_MAX];
     struct s3_store *s = r->store;
@@ -168,7 +168,7 @@ end:
 
 /* ---- answering ------------------------------------------------------------------------------------- */
 
-static void answer(struct s3_request *r, enum s3_verdict verdict, const struct err *why)
+void s3_request_refuse(struct s3_request *r, enum s3_verdict verdict, const struct err *why)
 {
     struct s3_answer a = {.is.verdict = verdict};
 
@@ -185,25 +185,36 @@ static void on_timer(void *user, bool cancelled)
     err_init(&e);
     if (cancelled) {
         err_set(&e, ERR_CANCELLED, "cancelled");
-        answer(r, S3_CANCELLED, &e);
-    } else if (send_now(r, &e) != ERR_OK) {
-        answer(r, e.code == ERR_CANCELLED ? S3_CANCELLED : S3_LOCAL, &e);
+        s3_request_refuse(r, S3_CANCELLED, &e);
+    } else if (s3_admit(r, true, &e) != ERR_OK) {
+        s3_request_refuse(r, e.code == ERR_CANCELLED ? S3_CANCELLED : S3_LOCAL, &e);
     }
 }
 
 enum err_code s3_request_send(struct s3_request *r, int64_t delay_ms, struct err *e)
 {
     r->retry.attempts = 0;
+    r->forgiven = 0;
+    r->forgiven_since_ms = 0;
     r->retry.started_ms = clock_mono_ms();
     if (delay_ms > 0)
         return http_after(r->store->http, delay_ms, on_timer, r, e);
-    return send_now(r, e);
+    return s3_admit(r, false, e);
+}
+
+/* By the attempts that count. */
+static bool may_go_on(struct s3_request *r, const char *retry_after, int64_t *delay_ms)
+{
+    struct retry_state counted = r->retry;
+
+    counted.attempts -= r->forgiven;
+    return retry_next(&r->store->retry, &counted, clock_mono_ms(), s3_now_ms(r->store), retry_after,
+                      delay_ms);
 }
 
 bool s3_request_backoff(struct s3_request *r, int64_t *delay_ms)
 {
-    return retry_next(&r->store->retry, &r->retry, clock_mono_ms(), s3_now_ms(r->store), NULL,
-                      delay_ms);
+    return may_go_on(r, NULL, delay_ms);
 }
 
 bool s3_request_again(struct s3_request *r, int64_t delay_ms)
@@ -255,8 +266,7 @@ static bool retried(struct s3_request *r, const struct s3_answer *a)
     if (a->is.verdict != S3_RETRY || (a->is.unknown && r->look_first) ||
         (r->may_retry != NULL && !r->may_retry(r->user, a)))
         return false;
-    return retry_next(&r->store->retry, &r->retry, clock_mono_ms(), s3_now_ms(r->store),
-                      http_response_header(response, "Retry-After"), &delay) &&
+    return may_go_on(r, http_response_header(response, "Retry-After"), &delay) &&
            http_after(r->store->http, delay, on_timer, r, NULL) == ERR_OK;
 }
 
@@ -273,6 +283,7 @@ static void on_response(void *user, const struct http_response *response)
     r->bytes_sent += response->bytes_sent;
     s3_classify(r->op, response, s3_now_ms(s), &a.is);
     learn(s, response, &a.is);
+    s3_admit_done(r, response, &a.is);
     if (a.is.verdict == S3_OK && r->read != NULL) {
         a.is.verdict = r->read(r->user, response, &a.err);
         a.is.unknown = a.is.verdict == S3_RETRY;
@@ -281,9 +292,10 @@ static void on_response(void *user, const struct http_response *response)
     } else {
         s3_explain(&about, response, &a.is, &a.err);
     }
-    if (retried(r, &a))
-        return;
-    if (a.is.verdict == S3_CLOCK)
-        a.is.verdict = S3_DENIED;
-    r->done(r->user, &a);
+    if (!retried(r, &a)) {
+        if (a.is.verdict == S3_CLOCK)
+            a.is.verdict = S3_DENIED;
+        r->done(r->user, &a);
+    }
+    s3_admit_pump(s);
 }

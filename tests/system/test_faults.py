@@ -56,7 +56,7 @@ class Faults(bf.TestCase):
         ws.freeze()
         ws.run("init", expect=0)
         ws.plan()
-        proxy = self.proxy(bf.Fault("status", 503, method="PUT", path=FILES, times=0))
+        proxy = self.proxy(bf.Fault("status", 503, method="PUT", path=FILES, times=0, code="ServiceUnavailable"))
         result = ws.run("migrate", "--batch-id", "b1", limit=90)
         self.assertIn(result.code, (1, 4), result)
         self.assertNotIn("completed", ws.statuses())

@@ -246,7 +246,7 @@ class S3Rollback(Rollback, bf.TestCase):
         ws = self.ws
         ws.migrated(10)
         ws.profile = "ceph"  # no probe: its own objects could not be deleted either
-        proxy = self.proxy(*(bf.Fault("status", 503, op=op, times=0) for op in ("DeleteObject", "DeleteObjects")))
+        proxy = self.proxy(*(bf.Fault("status", 503, op=op, times=0, code="ServiceUnavailable") for op in ("DeleteObject", "DeleteObjects")))
         result = ws.run("rollback", "--batch-id", "b1", *CONFIRMED, limit=120)
         self.assertIn(result.code, (1, 4))
         ws.check()

@@ -38,6 +38,8 @@ enum config_key {
     CONFIG_BACKUP_KEY_FILE, /* backups are encrypted with it */
     CONFIG_AUDIT_KEY_FILE,  /* closing lines of the audit trail are signed with it */
     CONFIG_MAX_RETRIES,     /* 3 */
+    CONFIG_PATIENCE,        /* 600 seconds */
+    CONFIG_DEAD_AFTER,      /* 30 seconds */
     CONFIG_JSON,            /* yes or no, like the next three */
     CONFIG_QUIET,
     CONFIG_VERBOSE,

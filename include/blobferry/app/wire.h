@@ -22,8 +22,8 @@ struct wire_needs {
     bool audit;    /* open the journal: run_begin now, run_end at wire_close */
     bool backup;   /* read or write backups; implied by audit */
     bool log_file; /* write logs/<command>_….log */
-    int concurrency; /* 0: default */
-    uint64_t bytes_per_second;
+    int concurrency;                   /* 0: default */
+    const struct bandwidth *bandwidth; /* NULL: no limit; copied */
 };
 
 struct wire {

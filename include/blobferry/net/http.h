@@ -109,6 +109,9 @@ void http_wakeup(struct http *h); /* from any thread */
  * values makes the answer HTTP_BROKEN. */
 const char *http_response_header(const struct http_response *r, const char *name);
 
+/* Another bandwidth limit from now on; 0: none. */
+void http_limit(struct http *h, uint64_t bytes_per_second);
+
 /* Totals since http_new, for reports. Index by method. */
 struct http_counts {
     uint64_t get, head, put, post, delete_, connections, bytes_sent, bytes_received;

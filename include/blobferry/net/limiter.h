@@ -40,6 +40,7 @@ struct limiter_client {
 };
 void limiter_join(struct limiter *l, struct limiter_client *c);
 void limiter_leave(struct limiter *l, struct limiter_client *c);
+int limiter_clients(struct limiter *l); /* that have joined */
 /* Does this loop have requests that wait for admission? While it has, no other one takes more than an equal share. */
 void limiter_waiting(struct limiter *l, struct limiter_client *c, bool waiting);
 

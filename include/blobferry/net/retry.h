@@ -19,6 +19,8 @@ struct retry_policy {
     int64_t base_ms;     /* 0: 100 */
     int64_t cap_ms;      /* of one wait; 0: 20000 */
     int64_t deadline_ms; /* total since the first attempt; 0: 300000 */
+    int64_t
+        patience_ms; /* how long "too fast" is no failed attempt; kept by the caller; 0: 600000, -1: it is one */
 };
 void retry_defaults(struct retry_policy *p);
 
@@ -31,6 +33,8 @@ struct retry_state {
  * are ignored; now_wall_ms is for dates). False when the attempts are used up or the delay would end after the deadline. */
 bool retry_next(const struct retry_policy *p, const struct retry_state *s, int64_t now_mono_ms,
                 int64_t now_wall_ms, const char *retry_after, int64_t *delay_ms);
+/* What a Retry-After header asks for: seconds or an HTTP date; capped; 0 for NULL, garbage and the past. */
+int64_t retry_after_ms(const char *retry_after, int64_t now_wall_ms, int64_t cap_ms);
 void retry_set_random_for_tests(uint64_t (*fn)(void)); /* NULL: the real one */
 
 #endif

@@ -16,6 +16,8 @@
 #include "blobferry/base/err.h"
 #include "blobferry/base/secret.h"
 #include "blobferry/model/objinfo.h"
+#include "blobferry/net/bandwidth.h"
+#include "blobferry/net/limiter.h"
 #include "blobferry/net/retry.h"
 
 #include <stdbool.h>
@@ -61,8 +63,11 @@ struct objstore_options {
     enum objstore_profile profile;
     const char *ca_file;
     struct retry_policy retry; /* zeros: defaults */
-    int concurrency;           /* connections; 0: 16 */
-    uint64_t bytes_per_second; /* 0: no limit */
+    int concurrency; /* requests at once; 0: 16 to begin with, up to 64 while throughput rises */
+    struct limiter *limiter; /* shared by several stores of one endpoint; NULL: one of its own */
+    int64_t dead_ms;         /* so long without any answer: the endpoint is dead; 0: 30 s */
+    const struct bandwidth
+        *bandwidth; /* of all stores that share the limiter; NULL: no limit; copied */
     bool verbose;
 };
 

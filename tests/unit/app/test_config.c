@@ -45,6 +45,8 @@ static void test_config_defaults_hold_with_nothing_set(void **state)
     assert_null(config_get(&c, CONFIG_SOURCE_ROOT));
     assert_setting(&c, CONFIG_LOG_DIR, "logs", NULL);
     assert_setting(&c, CONFIG_MAX_RETRIES, "3", NULL);
+    assert_setting(&c, CONFIG_PATIENCE, "600", NULL);
+    assert_setting(&c, CONFIG_DEAD_AFTER, "30", NULL);
     assert_false(config_is(&c, CONFIG_JSON));
     assert_null(c.path);
     config_release(&c);
@@ -157,6 +159,9 @@ static void test_config_bad_values_of_flags_are_usage_errors(void **state)
                                          {"max-retries", "-1"},
                                          {"max-retries", "101"},
                                          {"max-retries", "three"},
+                                         {"patience", "0"},
+                                         {"dead-after", "never"},
+                                         {"dead-after", "86401"},
                                          {"json", "maybe"},
                                          {"source-root", ""},
                                          {"colour", "red"}};

@@ -41,6 +41,8 @@ struct talk_options {
     enum objstore_profile profile;
     bool virtual_host;
     const char *endpoint; /* NULL: the scripted server */
+    bool patient;         /* "too fast" is no failed attempt */
+    int64_t dead_ms;      /* 0: the default */
 };
 
 #define FEATURES_GOOD (OBJSTORE_IF_NONE_MATCH | OBJSTORE_BULK_DELETE | OBJSTORE_CHECKS_PAYLOAD)
@@ -56,7 +58,9 @@ static inline void talk_open(struct talk *t, const struct talk_options *in)
                                                                                 : in->max_retries,
                                            .base_ms = 1,
                                            .cap_ms = 5,
-                                           .deadline_ms = TALK_LIMIT_MS}};
+                                           .deadline_ms = TALK_LIMIT_MS,
+                                           .patience_ms = in->patient ? 0 : -1},
+                                 .dead_ms = in->dead_ms};
 
     memset(t, 0, sizeof *t);
     t->s = scripted_start(NULL);
