@@ -90,7 +90,7 @@ $(BUILD)/contract/%: tests/contract/%.c $(foreach l,$(call with,engine),$(call l
 	    $(foreach l,$(call with,engine),$(call lib,$(l))) -Wl,--end-group $(LIBS) -lcmocka
 
 .PHONY: tests-build clean
-tests-build: $(BUILD)/blobferry $(UNIT_BIN) $(CONTRACT_BIN) $(BUILD)/fault/failalloc.so
+tests-build: $(BUILD)/blobferry $(UNIT_BIN) $(CONTRACT_BIN) $(BUILD)/fault/failalloc.so $(BUILD)/bench/sink
 
 # Preloaded by tests/fault/test_memory.py.
 $(BUILD)/fault/%.so: tests/fault/%.c Makefile

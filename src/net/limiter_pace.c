@@ -13,8 +13,10 @@
 #define QUICK_MS     200      /* steps of growth where no ceiling is known … */
 #define QUICK        1.25
 #define STEADY_MS    500 /* … and below a known one */
-#define STEADY       1.06
+#define STEADY       1.04
 #define BEYOND       1.04 /* steps beyond the old ceiling */
+#define MOMENT_SLOTS 5
+#define FOUND        0.9
 #define LOWER        0.94
 #define AGAIN        0.7
 #define HALF         0.5
@@ -46,18 +48,24 @@ void limiter_pace_success(struct limiter_pace *p, int64_t now_ms)
     p->ring[i].n++;
 }
 
-/* Successes of the last second; the second is counted whole although it may just have begun: a server that lets the first ones
- * through at once has said nothing of what it takes in the long run. */
-static double last_second(const struct limiter_pace *p, int64_t now_ms)
+/* Successes of the last `slots` tenths of a second. */
+static int64_t taken_in(const struct limiter_pace *p, int64_t now_ms, int slots)
 {
     const int64_t slot = now_ms / SLOT_MS;
     int64_t n = 0;
 
     for (int i = 0; i < LIMITER_PACE_SLOTS; i++) {
-        if (p->ring[i].slot > slot - LIMITER_PACE_SLOTS && p->ring[i].slot <= slot)
+        if (p->ring[i].slot > slot - slots && p->ring[i].slot <= slot)
             n += p->ring[i].n;
     }
-    return (double)n;
+    return n;
+}
+
+/* Successes of the last second; the second is counted whole although it may just have begun: a server that lets the first ones
+ * through at once has said nothing of what it takes in the long run. */
+static double last_second(const struct limiter_pace *p, int64_t now_ms)
+{
+    return (double)taken_in(p, now_ms, LIMITER_PACE_SLOTS);
 }
 
 /* ---- slower and faster ------------------------------------------------------------------------------------ */
@@ -65,6 +73,17 @@ static double last_second(const struct limiter_pace *p, int64_t now_ms)
 static double at_least(double v, double low)
 {
     return v < low ? low : v;
+}
+
+/* Growing without knowing the limit went beyond it: what was taken a moment ago, with what had been saved up over there, is a
+ * little more than the server takes in the long run. */
+static double found(const struct limiter_pace *p, int64_t now_ms)
+{
+    const double took =
+        (double)taken_in(p, now_ms, MOMENT_SLOTS) * LIMITER_PACE_SLOTS / MOMENT_SLOTS;
+    const double last_good = p->rate / QUICK;
+
+    return took * FOUND < last_good ? took * FOUND : last_good;
 }
 
 /* The rate that was too high, and what it is lowered to. */
@@ -79,7 +98,7 @@ static double lowered(const struct limiter_pace *p, int64_t now_ms)
         rate = p->rate * AGAIN;
         return at_least(rate, took < p->rate ? took : p->rate);
     }
-    rate = p->ceiling > 0 ? p->rate * LOWER : p->rate / QUICK;
+    rate = p->ceiling > 0 ? p->rate * LOWER : found(p, now_ms);
     if (elapsed >= SECOND_MS && p->ceiling > 0 && took < p->rate * FAR)
         rate = at_least(took, p->rate * HALF);
     return rate;

@@ -166,6 +166,7 @@ static void test_limiter_paces_a_throttling_server(void **state)
         {.kind = BUCKET, .rate = 50, .burst = 1, .retry_after_ms = 1000, .latency_ms = 1},
         {.kind = BUCKET, .rate = 50, .burst = 5, .retry_after_ms = 0, .latency_ms = 40},
         {.kind = BUCKET, .rate = 50, .burst = 5, .retry_after_ms = 1000, .latency_ms = 40},
+        {.kind = BUCKET, .rate = 50, .burst = 5, .retry_after_ms = 1000, .latency_ms = 1},
         {.kind = BUCKET, .rate = 50, .burst = 50, .retry_after_ms = 0, .latency_ms = 250},
         {.kind = BUCKET, .rate = 50, .burst = 50, .retry_after_ms = 1000, .latency_ms = 250},
         {.kind = FIXED_WINDOW, .rate = 50, .burst = 50, .retry_after_ms = 0, .latency_ms = 1},
@@ -180,7 +181,7 @@ static void test_limiter_paces_a_throttling_server(void **state)
     for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
         for (size_t k = 0; k < sizeof maxima / sizeof *maxima; k++) {
             struct run *r = begin(&(struct limiter_options){.max = maxima[k]}, &servers[i]);
-            const int64_t total = 40 * (int64_t)servers[i].rate, ideal = 40000;
+            const int64_t ideal = 40000, total = 40 * (int64_t)servers[i].rate;
             const int64_t took = simulate(r, total, 4 * ideal);
             if (getenv("LIMITER_SHOW") != NULL)
                 print_message("server %zu max %d: %lld ms, refused %lld, least %d\n", i, maxima[k],
