@@ -8,6 +8,7 @@
 #include "contract/tracker_pointer.h"
 #include "contract/tracker_postgres.h"
 #include "contract/tracker_read.h"
+#include "contract/tracker_restore.h"
 #include "contract/tracker_schema.h"
 #include "contract/tracker_sqlite.h"
 #include "contract/tracker_workers.h"
@@ -25,7 +26,8 @@
 #define ALL(ON)                                                                                    \
     TRACKER_SCHEMA_TESTS(ON), TRACKER_PLAN_TESTS(ON), TRACKER_CLAIM_TESTS(ON),                     \
         TRACKER_APPLY_TESTS(ON), TRACKER_POINTER_TESTS(ON), TRACKER_READ_TESTS(ON),                \
-        TRACKER_HOSTILE_TESTS(ON), TRACKER_LOCK_TESTS(ON), TRACKER_DUMP_TESTS(ON)
+        TRACKER_HOSTILE_TESTS(ON), TRACKER_LOCK_TESTS(ON), TRACKER_DUMP_TESTS(ON),                 \
+        TRACKER_RESTORE_TESTS(ON)
 
 int main(void)
 {
