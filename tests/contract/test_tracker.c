@@ -7,6 +7,7 @@
 #include "contract/tracker_plan.h"
 #include "contract/tracker_pointer.h"
 #include "contract/tracker_postgres.h"
+#include "contract/tracker_postgres_types.h"
 #include "contract/tracker_read.h"
 #include "contract/tracker_restore.h"
 #include "contract/tracker_schema.h"
@@ -32,6 +33,7 @@
 int main(void)
 {
     static const struct CMUnitTest tests[] = {ALL(ON_SQLITE), ALL(ON_POSTGRES),
+                                              TRACKER_POSTGRES_TYPES_TESTS(ON_POSTGRES),
                                               TRACKER_WORKERS_TESTS(ON_SQLITE)};
 
     return cmocka_run_group_tests(tests, postgres_begin, postgres_end);

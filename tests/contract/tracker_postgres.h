@@ -58,7 +58,7 @@ TEST_UNUSED void postgres_fresh(struct fixture *f)
     postgres_quiet(c);
     /* What a failed test left open would hold its locks for ever. */
     postgres_exec(c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
-                     " current_database() AND pid <> pg_backend_pid()");
+                     " current_database() AND pid <> pg_backend_pid() AND usename = current_user");
     postgres_exec(c, "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     f->raw = c;
 }
