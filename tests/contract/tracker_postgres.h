@@ -46,7 +46,8 @@ TEST_UNUSED void postgres_exec(PGconn *c, const char *text)
 static void postgres_quiet(PGconn *c)
 {
     postgres_exec(c,
-                  "SET client_min_messages = warning; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'");
+                  "SET client_min_messages = warning; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';"
+                  "SET synchronous_commit = off");
 }
 
 TEST_UNUSED void postgres_fresh(struct fixture *f)

@@ -25,7 +25,7 @@ static void with_typed_tables(struct fixture *f, const char *id, const char *tim
         " migration_batches (batch_id), file_id %s REFERENCES files (id), source_path TEXT,"
         " target_r2_key VARCHAR(1024), original_checksum TEXT, migrated_checksum TEXT, file_size"
         " INTEGER, status stage DEFAULT 'pending', error_message TEXT, started_at %s, completed_at"
-        " %s, created_at %s)",
+        " %s, created_at %s); CREATE INDEX ON file_migrations (batch_id, status, id)",
         id, time, time, id, id, time, time, time);
 }
 
