@@ -39,9 +39,10 @@ class Client:
     prefix = ""  # of the keys
     note = ""
 
-    def __init__(self, build, cache, program=None):
+    def __init__(self, build, cache, program=None, name=None):
         self.build, self.cache = build, cache
         self.program = program or shutil.which(self.program, path=self.search())
+        self.name = name or self.name
 
     def search(self):
         return os.path.join(self.cache, "bin") + ":/usr/bin:" + os.environ["PATH"]
@@ -84,9 +85,8 @@ class Blobferry(Client):
     name = "blobferry"
 
     def __init__(self, build, cache, db=None, args=(), name=None):
-        super().__init__(build, cache, os.path.realpath(os.path.join(build, "blobferry")))
+        super().__init__(build, cache, os.path.realpath(os.path.join(build, "blobferry")), name)
         self.db, self.args = db, list(args)
-        self.name = name or self.name
 
     def environment(self, server):
         env = super().environment(server)
