@@ -96,7 +96,7 @@ class Blobferry(Client):
         if server.ca:
             env["BLOBFERRY_CA_FILE"] = server.ca
         if self.db:
-            env["BLOBFERRY_DB"] = self.db.url
+            env.update(BLOBFERRY_DB=self.db.url, **self.db.environment)
         return env
 
     def prepare(self, server, work, folder):

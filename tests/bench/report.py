@@ -89,9 +89,10 @@ def goals(results):
 
 
 def extra_text(e):
-    limit = f", at most {e['limit']:g} {e['unit']}" if e.get("at_most") else \
-            f", at least {e['limit']:g} {e['unit']}" if e.get("limit") is not None else ""
-    verdict = "" if e.get("limit") is None else ": reached" if e["ok"] else ": MISSED"
+    limit = verdict = ""
+    if e["limit"] is not None:
+        limit = f", {'at most' if e['at_most'] else 'at least'} {e['limit']:g}"
+        verdict = ": reached" if e["ok"] else ": MISSED"
     return f"{e['name']}: {e['value']:.4g} {e['unit']}{limit}{verdict}" + (f" ({e['detail']})" if e["detail"] else "")
 
 
@@ -99,7 +100,7 @@ def extra_rows(found):
     rows, missed = [], []
     for e in found:
         limit, verdict = "", ""
-        if e.get("limit") is not None:
+        if e["limit"] is not None:
             limit = f"{'at most' if e['at_most'] else 'at least'} {e['limit']:g}"
             verdict = "reached" if e["ok"] else "**missed**"
             if not e["ok"]:
@@ -135,7 +136,7 @@ def plot(folder, results):
     script = ["set terminal svg size 1200,800 dynamic background rgb 'white' font 'sans,11'", "set output 'plot.svg'",
               "set multiplot layout 2,1", "set style data histogram", "set style histogram cluster gap 1",
               "set style fill solid 0.85 border -1", "set boxwidth 0.9", "set logscale y", "set grid ytics",
-              "set key outside right top", "set datafile missing 'NaN'", "set xtics scale 0 noenhanced",
+              "set key outside right top", "set datafile missing 'NaN'", "set xtics scale 0 noenhanced", "set bmargin 3.5",
               "set key noenhanced"]
     for value, label in (("wall", "wall time, seconds"), ("cpu", "client CPU (user + system), seconds")):
         script.append(f"set ylabel '{label}'")
