@@ -24,6 +24,7 @@ deps-bench: ## install the peers and what else only `make bench` needs
 	@mk/install-packages $(DEPS_BENCH)
 bench-sink: $(BUILD)/bench/sink ## a cheap S3 server that forgets the bodies, for measuring clients
 bench-tools: $(BENCH_BINS)
+tests-build: $(BENCH_BINS)
 
 $(BUILD)/bench/sink: $(SINK_SRC) tests/bench/sink.h Makefile mk/bench.mk
 	@mkdir -p $(@D)

@@ -11,6 +11,7 @@ import threading
 
 import clients
 import extras_big
+import instructions
 import servers
 import work as works
 from servers import Wrong
@@ -208,7 +209,17 @@ def cold(bench):
     return found
 
 
-KNOWN = {f.__name__: f for f in (tracking, syscalls, latency, throttled, dead, cold, extras_big.rollback,
+def instructions_per_file(bench):
+    """By callgrind; the record is what CI compares with."""
+    if not shutil.which("valgrind"):
+        return []
+    with tempfile.TemporaryDirectory(dir=bench.o.cache) as cache:
+        count = instructions.per_file(bench.o.build, cache)
+    return [finding("instructions per 4 KiB file", count, "instructions", instructions.recorded() * instructions.MARGIN,
+                    detail=f"callgrind; the record is {instructions.recorded():,}, checked by CI with a margin of 10 %")]
+
+
+KNOWN = {f.__name__: f for f in (tracking, syscalls, instructions_per_file, latency, throttled, dead, cold, extras_big.rollback,
                                  extras_big.memory_file, extras_big.memory_rows)}
 # An hour is enough: what takes long by itself is asked for by name, or by `make bench-memory`.
 LONG = ("memory_file", "memory_rows")

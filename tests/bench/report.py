@@ -88,12 +88,16 @@ def goals(results):
     return rows, missed
 
 
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def extra_text(e):
     limit = verdict = ""
     if e["limit"] is not None:
-        limit = f", {'at most' if e['at_most'] else 'at least'} {e['limit']:g}"
+        limit = f", {'at most' if e['at_most'] else 'at least'} {number(e['limit'])}"
         verdict = ": reached" if e["ok"] else ": MISSED"
-    return f"{e['name']}: {e['value']:.4g} {e['unit']}{limit}{verdict}" + (f" ({e['detail']})" if e["detail"] else "")
+    return f"{e['name']}: {number(e['value'])} {e['unit']}{limit}{verdict}" + (f" ({e['detail']})" if e["detail"] else "")
 
 
 def extra_rows(found):
@@ -101,11 +105,11 @@ def extra_rows(found):
     for e in found:
         limit, verdict = "", ""
         if e["limit"] is not None:
-            limit = f"{'at most' if e['at_most'] else 'at least'} {e['limit']:g}"
+            limit = f"{'at most' if e['at_most'] else 'at least'} {number(e['limit'])}"
             verdict = "reached" if e["ok"] else "**missed**"
             if not e["ok"]:
                 missed.append(extra_text(e))
-        rows.append([e["name"], f"{e['value']:.4g} {e['unit']}", limit, verdict, e["detail"]])
+        rows.append([e["name"], f"{number(e['value'])} {e['unit']}", limit, verdict, e["detail"]])
     return rows, missed
 
 
