@@ -35,8 +35,8 @@ static enum err_code open_tracker(struct wire *w, const struct config *c,
     return code;
 }
 
-static enum err_code open_store(struct wire *w, const struct config *c, const struct wire_needs *n,
-                                struct err *e)
+static enum err_code open_one(const struct config *c, const struct wire_needs *n,
+                              struct objstore **out, struct err *e)
 {
     char endpoint[1024], region[128];
     uint64_t retries = 0, seconds = 0;
@@ -55,7 +55,7 @@ static enum err_code open_store(struct wire *w, const struct config *c, const st
                            "BLOBFERRY_TARGET or R2_BUCKET_NAME");
     }
     if (str_starts(o.target, "file://"))
-        return objstore_open(&w->engine.store, &o, e);
+        return objstore_open(out, &o, e);
 
     if (o.endpoint_url == NULL &&
         credentials_profile_value(c, "endpoint_url", endpoint, sizeof endpoint))
@@ -75,9 +75,34 @@ static enum err_code open_store(struct wire *w, const struct config *c, const st
     if (code != ERR_OK)
         return code;
     o.credentials = &keys;
-    code = objstore_open(&w->engine.store, &o, e);
+    code = objstore_open(out, &o, e);
     credentials_release(&keys);
     return code;
+}
+
+/* One more store, for an event loop of its own. */
+static enum err_code open_another(void *user, int concurrency, struct objstore **out, struct err *e)
+{
+    const struct wire *w = user;
+    struct wire_needs n = w->needs;
+
+    n.concurrency = concurrency;
+    return open_one(w->config, &n, out, e);
+}
+
+/* A limit of bandwidth is one store's: it is not shared out. A directory gains nothing from a second one. */
+static enum err_code open_store(struct wire *w, const struct config *c, const struct wire_needs *n,
+                                struct err *e)
+{
+    const char *target = config_get(c, CONFIG_TARGET);
+
+    w->config = c;
+    w->needs = *n;
+    if (n->bytes_per_second == 0 && target != NULL && !str_starts(target, "file://")) {
+        w->engine.store_open = open_another;
+        w->engine.store_user = w;
+    }
+    return open_one(c, n, &w->engine.store, e);
 }
 
 /* The configuration as the audit shows it: settings and where they came from; no setting is a secret. */

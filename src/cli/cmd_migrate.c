@@ -2,6 +2,7 @@
 #include "blobferry/engine/migrate.h"
 #include "cli/cli.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define BATCHES_MAX ARGS_VALUES_MAX /* as many as a command line can hold */
@@ -66,6 +67,14 @@ static enum err_code exists_option(struct cli *cli, struct migrate_options *o)
     return err_hint(&cli->err, "skip-same, fail or overwrite");
 }
 
+/* For tests and measurements; not worth an option. */
+static int loops_wanted(void)
+{
+    uint64_t n = 0;
+
+    return str_to_u64(getenv("BLOBFERRY_LOOPS"), &n) && n <= 1024 ? (int)n : 0;
+}
+
 static enum err_code read_options(struct cli *cli, struct migrate_options *o, const char **batches,
                                   struct bandwidth *bandwidth)
 {
@@ -87,6 +96,7 @@ static enum err_code read_options(struct cli *cli, struct migrate_options *o, co
                ? ERR_OK
                : args_number(a, "concurrency", 1, 1024, &concurrency, &cli->err);
     o->concurrency = (int)concurrency;
+    o->loops = loops_wanted();
     if (code == ERR_OK)
         code = args_size(a, "part-size", &o->part_size, &cli->err);
     if (code == ERR_OK && o->part_size != 0 &&

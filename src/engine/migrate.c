@@ -11,9 +11,6 @@
 
 #define LEASE_MS     120000
 #define CONCURRENCY  16
-#define LOAD_MAX     ((size_t)1 << 20)  /* bytes of one file in memory … */
-#define LOAD_ALL     ((size_t)16 << 20) /* … and of all of them (P10) */
-#define LOAD_MIN     ((size_t)16 << 10)
 #define WATCH_MS     1000 /* between two looks for new work … */
 #define LISTEN_MS    5000 /* … where the database tells of plans: other tools insert rows too */
 #define SLICE_MS     200  /* a signal that comes just before a sleep waits for its end */
@@ -58,8 +55,6 @@ static enum err_code job_open(struct migrate_job *j, const struct engine *g,
                               const struct migrate_options *o, struct migrate_result *out,
                               struct err *e)
 {
-    struct objstore_requests before;
-    size_t share;
     enum err_code code;
 
     memset(j, 0, sizeof *j);
@@ -71,40 +66,26 @@ static enum err_code job_open(struct migrate_job *j, const struct engine *g,
     code = take_options(j, o, e);
     if (code != ERR_OK)
         return code;
-    j->slot_count = (size_t)j->o.concurrency;
-    j->slots = calloc(j->slot_count, sizeof *j->slots);
-    j->free_slots = calloc(j->slot_count, sizeof *j->free_slots);
-    if (j->slots == NULL || j->free_slots == NULL)
+    j->slot_total = (size_t)j->o.concurrency;
+    j->gathered = calloc(RESULTS_GROUP, sizeof *j->gathered);
+    if (j->gathered == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     code = results_init(&j->results, g, out, j->o.concurrency, e);
     if (code == ERR_OK)
         code = source_root_open(&j->root, g->source_root, e);
-    objstore_requests(g->store, &before);
-    j->bytes_sent_before = before.bytes_sent;
-    share = LOAD_ALL / j->slot_count;
-    j->lane = (struct transfer_lane){
-        .g = g,
-        .o = &j->o,
-        .root = &j->root,
-        .store = g->store,
-        .load_max = share > LOAD_MAX   ? LOAD_MAX
-                    : share < LOAD_MIN ? LOAD_MIN
-                                       : share,
-    };
-    err_init(&j->lane.fatal);
     return code;
 }
 
 static void job_close(struct migrate_job *j)
 {
+    migrate_lanes_close(j);
     migrate_work_release(&j->work);
     migrate_claim_free(j);
     recover_owners_release(&j->owners);
     results_release(&j->results);
     if (j->root.fd >= 0)
         source_root_close(&j->root);
-    free(j->slots);
-    free(j->free_slots);
+    free(j->gathered);
     free(j->named);
 }
 
@@ -114,7 +95,7 @@ static void job_close(struct migrate_job *j)
  * first, and every object is read back. */
 static enum err_code probe(struct migrate_job *j, struct err *e)
 {
-    struct objstore *store = j->lane.store;
+    struct objstore *store = j->g->store;
     char text[64] = "nothing could be found out";
     struct journal_entry entry = {.action = "probe", .detail = text, .has_success = true};
     unsigned features = 0;
@@ -150,13 +131,13 @@ static enum err_code check_store(struct migrate_job *j, struct err *e)
 
     if (j->store_checked)
         return ERR_OK;
-    code = objstore_ping_wait(j->lane.store, &r, e);
+    code = objstore_ping_wait(j->g->store, &r, e);
     if (code == ERR_OK && r.outcome != OBJSTORE_DONE) {
         code = r.err.code != ERR_OK ? r.err.code : ERR_STORE;
         if (e != NULL)
             *e = r.err;
         if (e != NULL && e->code == ERR_OK)
-            err_set(e, ERR_STORE, "%s cannot be used", objstore_name(j->lane.store));
+            err_set(e, ERR_STORE, "%s cannot be used", objstore_name(j->g->store));
     }
     if (code == ERR_OK && r.err.code != ERR_OK)
         engine_emit(j->g, &(struct engine_event){.kind = ENGINE_NOTE, .message = r.err.message});

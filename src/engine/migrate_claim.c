@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define PAGE_BYTES ((size_t)8 << 20)
+#define AHEAD_MS   60 /* rows for so long are claimed ahead */
 
 static struct migrate_page *page_new(struct migrate_job *j, struct err *e)
 {
@@ -90,9 +91,38 @@ static enum err_code claim(struct migrate_job *j, struct migrate_page *p, struct
                          &p->list, e);
 }
 
+/* The next page is claimed while there is still work for as long as that takes; but not more of it, for other workers want
+ * some too. */
+static void set_low(struct migrate_job *j, int64_t since_ms)
+{
+    const size_t rows = since_ms > 0 ? (size_t)(MIGRATE_PAGE * AHEAD_MS / since_ms) : MIGRATE_PAGE;
+
+    j->low = j->claimed_ms == 0 || rows < j->slot_total ? j->slot_total
+             : rows > MIGRATE_PAGE                      ? MIGRATE_PAGE
+                                                        : rows;
+}
+
+/* Not `good`: no lane gets a row of it, they are there to be released. */
+static void offer(struct migrate_job *j, struct migrate_page *p, bool good)
+{
+    struct migrate_page **end = &j->pages;
+
+    if (!good)
+        migrate_lanes_order(j, MIGRATE_HALT);
+    pthread_mutex_lock(&j->desk.lock);
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = p;
+    atomic_fetch_add(&j->desk.waiting, p->list.len);
+    pthread_mutex_unlock(&j->desk.lock);
+    if (good)
+        migrate_lanes_wake(j);
+}
+
 enum err_code migrate_claim_page(struct migrate_job *j, struct err *e)
 {
-    struct migrate_page *p = page_new(j, e), **end = &j->pages;
+    struct migrate_page *p = page_new(j, e);
+    const int64_t since = j->claimed_ms, now = clock_mono_ms();
     enum err_code code;
 
     if (p == NULL)
@@ -105,30 +135,26 @@ enum err_code migrate_claim_page(struct migrate_job *j, struct err *e)
     }
     p->open = p->list.len;
     j->claimed += (int64_t)p->list.len;
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = p;
+    set_low(j, now - since);
+    j->claimed_ms = now;
     /* the next claim goes on behind this one: a failed row is not taken twice in a run */
     free(j->after_id);
     j->after_id = str_dup(p->list.items[p->list.len - 1].id);
-    if (j->after_id == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    return write_intents(j, p, e);
+    code = j->after_id == NULL ? err_set(e, ERR_NOMEM, "out of memory") : write_intents(j, p, e);
+    offer(j, p, code == ERR_OK);
+    return code;
 }
 
 size_t migrate_claim_waiting(const struct migrate_job *j)
 {
-    size_t n = 0;
-
-    for (const struct migrate_page *p = j->pages; p != NULL; p = p->next)
-        n += p->list.len - p->started;
-    return n;
+    return atomic_load(&j->desk.waiting);
 }
 
 const struct record *migrate_claim_next(struct migrate_job *j, struct migrate_page **page)
 {
     for (struct migrate_page *p = j->pages; p != NULL; p = p->next) {
         if (p->started < p->list.len) {
+            atomic_fetch_sub(&j->desk.waiting, 1);
             *page = p;
             return &p->list.items[p->started++];
         }
@@ -140,6 +166,7 @@ void migrate_claim_tidy(struct migrate_job *j)
 {
     struct migrate_page **at = &j->pages;
 
+    pthread_mutex_lock(&j->desk.lock);
     while (*at != NULL) {
         struct migrate_page *p = *at;
         if (p->open > 0) {
@@ -149,6 +176,7 @@ void migrate_claim_tidy(struct migrate_job *j)
         *at = p->next;
         page_recycle(j, p);
     }
+    pthread_mutex_unlock(&j->desk.lock);
 }
 
 enum err_code migrate_claim_release(struct migrate_job *j, struct err *e)
@@ -157,7 +185,12 @@ enum err_code migrate_claim_release(struct migrate_job *j, struct err *e)
     const struct record *r;
     enum err_code code = ERR_OK;
 
-    while (code == ERR_OK && (r = migrate_claim_next(j, &page)) != NULL) {
+    while (code == ERR_OK) {
+        pthread_mutex_lock(&j->desk.lock);
+        r = migrate_claim_next(j, &page);
+        pthread_mutex_unlock(&j->desk.lock);
+        if (r == NULL)
+            break;
         struct outcome o = {.page = page, .r = r, .end = OUTCOME_RELEASED};
         str_copy(o.detail, sizeof o.detail, "released: not begun");
         code = results_add(&j->results, &o, e);

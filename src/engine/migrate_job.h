@@ -3,6 +3,7 @@
 #ifndef BLOBFERRY_SRC_ENGINE_MIGRATE_JOB_H
 #define BLOBFERRY_SRC_ENGINE_MIGRATE_JOB_H
 
+#include "engine/migrate_lane.h"
 #include "engine/recover.h"
 #include "engine/results.h"
 #include "engine/transfer.h"
@@ -24,7 +25,6 @@ struct migrate_job {
     const char **named;       /* owned: o.batch_ids */
     struct migrate_result *out;
     struct source_root root;
-    struct transfer_lane lane;
     struct results results;
     struct recover_owners owners;
     struct migrate_work work;
@@ -32,12 +32,17 @@ struct migrate_job {
     /* the window under way */
     const char *const *batches;
     size_t batch_count;
-    char *after_id; /* owned; NULL: claim from the first row */
-    bool exhausted; /* nothing more to claim in this window */
-    struct migrate_page *pages, *spare;
-    struct transfer *slots;
-    size_t *free_slots; /* numbers of those that are free */
-    size_t slot_count, busy;
+    char *after_id;                     /* owned; NULL: claim from the first row */
+    bool exhausted;                     /* nothing more to claim in this window */
+    struct migrate_page *pages, *spare; /* pages: under desk.lock, for lanes take rows from them */
+    int64_t claimed_ms;                 /* monotonic, when the last page was claimed */
+    size_t low;                         /* with fewer rows waiting the next page is claimed */
+
+    size_t slot_total;
+    struct migrate_desk desk;
+    struct migrate_lane *lanes; /* NULL: not opened yet */
+    size_t lane_count;
+    struct outcome *gathered; /* RESULTS_GROUP, on their way from desk to results */
 
     bool first_round;   /* failed and rolled back rows are taken once in a run, if at all */
     bool store_checked; /* ping and probe */
@@ -68,7 +73,7 @@ enum err_code migrate_work_left(struct migrate_job *j, struct tracker_totals *ou
 enum err_code migrate_claim_page(struct migrate_job *j, struct err *e);
 size_t
 migrate_claim_waiting(const struct migrate_job *j); /* claimed rows that no slot has taken yet */
-/* The next row that waits, in order of claiming; NULL none. */
+/* The next row that waits, in order of claiming; NULL none. Under desk.lock. */
 const struct record *migrate_claim_next(struct migrate_job *j, struct migrate_page **page);
 void migrate_claim_tidy(struct migrate_job *j); /* pages that are done may be used again */
 /* Rows that no slot has taken: on record as released. */

@@ -254,10 +254,12 @@ void recover_abort(struct transfer_lane *lane, struct transfer *slots, size_t n,
         if (objstore_run(lane->store, 10, NULL) != ERR_OK)
             break;
     }
+    transfer_books_take(lane->books);
     for (size_t i = 0; i < n; i++) {
         if (x[i].gone)
             tracker_set_upload(lane->g->tracker, slots[i].r->id, lane->g->owner, NULL, 0, NULL);
     }
+    transfer_books_give(lane->books);
     if (under_way == 0) /* else leaked on purpose: a callback may still come */
         free(x);
 }

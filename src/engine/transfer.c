@@ -7,6 +7,18 @@
 
 #include <stdlib.h>
 
+void transfer_books_take(struct transfer_books *b)
+{
+    atomic_fetch_add(&b->wanted, 1);
+    pthread_mutex_lock(&b->lock);
+    atomic_fetch_sub(&b->wanted, 1);
+}
+
+void transfer_books_give(struct transfer_books *b)
+{
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* ---- callbacks and waiting --------------------------------------------------------------------------- */
 
 void transfer_done(void *user, const struct objstore_result *r)
@@ -112,6 +124,21 @@ void transfer_free(struct transfer *t)
     t->r = NULL;
 }
 
+enum err_code transfer_note(struct transfer *t, const struct journal_entry *entry, bool durable,
+                            struct err *e)
+{
+    struct journal *journal = t->lane->g->journal;
+    struct tracker_head head;
+    enum err_code code;
+
+    transfer_books_take(t->lane->books);
+    code = journal_add(journal, entry, e);
+    if (code == ERR_OK && durable)
+        code = journal_commit(journal, true, &head, e);
+    transfer_books_give(t->lane->books);
+    return code;
+}
+
 /* ---- completion ------------------------------------------------------------------------------------------ */
 
 void transfer_accept(struct transfer *t, const struct objinfo *info, const char *owner,
@@ -158,13 +185,15 @@ static enum err_code upload_began(void *user, const char *upload_id, uint64_t pa
     t->upload_id = str_dup(upload_id);
     if (t->upload_id == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
+    transfer_books_take(t->lane->books);
     code = tracker_set_upload(g->tracker, r->id, g->owner, upload_id, (int64_t)part_size, e);
+    if (code == ERR_OK)
+        code = journal_add(g->journal, &entry, e);
+    transfer_books_give(t->lane->books);
     if (code == ERR_CONFLICT) {
         t->lost = true;
         return code;
     }
-    if (code == ERR_OK)
-        code = journal_add(g->journal, &entry, e);
     if (code != ERR_OK && t->lane->fatal.code == ERR_OK && e != NULL)
         t->lane->fatal = *e; /* A7: without database or audit nothing more is sent */
     return code;

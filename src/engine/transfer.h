@@ -13,7 +13,18 @@
 #include "engine/results.h"
 #include "engine/verify_hash.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #define TRANSFER_UPLOADS_MAX 32 /* stale uploads of one key that are looked after in one go */
+
+/* Tracker and journal, which the lanes share with the main thread. */
+struct transfer_books {
+    pthread_mutex_t lock;
+    atomic_int wanted; /* lanes that wait for it */
+};
+void transfer_books_take(struct transfer_books *b);
+void transfer_books_give(struct transfer_books *b);
 
 /* What one event loop has of its own; every loop has its own store. */
 struct transfer_lane {
@@ -21,6 +32,7 @@ struct transfer_lane {
     const struct migrate_options *o;
     const struct source_root *root;
     struct objstore *store;
+    struct transfer_books *books;
     size_t load_max;      /* bytes of a file that is kept in memory while it is sent */
     uint64_t hash_budget; /* bytes that may still be read and hashed in this turn of the loop */
     struct err fatal;     /* not ERR_OK: the whole run must stop (P8, A7, D1) */
@@ -87,6 +99,10 @@ void transfer_wait(struct transfer *t, enum err_code code, const struct err *e,
 /* The run stops: whatever was under way has been cancelled. Leaves upload_id when an upload is still to be aborted. */
 void transfer_cancel(struct transfer *t);
 void transfer_free(struct transfer *t); /* the slot may be used again */
+
+/* An audit line about this file; `durable`: on disk before anything that follows (P6). */
+enum err_code transfer_note(struct transfer *t, const struct journal_entry *entry, bool durable,
+                            struct err *e);
 
 /* ---- transfer_look.c */
 void transfer_look(struct transfer *t, transfer_step_fn *then); /* HEAD; result in t->result */

@@ -123,10 +123,8 @@ static enum err_code intend(struct transfer *t, const char *sha256, struct err *
                                   .has_size = true,
                                   .size = t->hash.bytes,
                                   .detail = t->aside->path};
-    struct tracker_head head;
-    enum err_code code = journal_add(t->lane->g->journal, &entry, e);
 
-    return code == ERR_OK ? journal_commit(t->lane->g->journal, true, &head, e) : code;
+    return transfer_note(t, &entry, true, e);
 }
 
 /* Still the object that was copied? Stores know no condition for this on PUT that all of them honour. */

@@ -143,10 +143,8 @@ static enum err_code intend_removal(struct transfer *t, const struct objinfo *in
                                       info->version_id[0] != '\0' ? info->version_id : NULL,
                                   .sha256 = info->sha256[0] != '\0' ? info->sha256 : NULL,
                                   .detail = "an object of this row's own failed attempt"};
-    struct tracker_head head;
-    enum err_code code = journal_add(t->lane->g->journal, &entry, e);
 
-    return code == ERR_OK ? journal_commit(t->lane->g->journal, true, &head, e) : code;
+    return transfer_note(t, &entry, true, e);
 }
 
 static enum err_code tell_removal(struct transfer *t, struct err *e)
@@ -162,7 +160,7 @@ static enum err_code tell_removal(struct transfer *t, struct err *e)
                                   .has_success = true,
                                   .success = gone};
 
-    return journal_add(t->lane->g->journal, &entry, e);
+    return transfer_note(t, &entry, false, e);
 }
 
 static void leftover_removed(struct transfer *t)

@@ -54,6 +54,7 @@ struct objstore_ops {
     enum err_code (*ping)(struct objstore *s, objstore_done_fn *done, void *user, struct err *e);
 
     enum err_code (*run)(struct objstore *s, int timeout_ms, struct err *e);
+    void (*wakeup)(struct objstore *s); /* optional: where run may sleep */
     size_t (*active)(const struct objstore *s);
     void (*cancel_all)(struct objstore *s);
     void (*requests)(const struct objstore *s, struct objstore_requests *out);

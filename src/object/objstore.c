@@ -329,6 +329,12 @@ enum err_code objstore_run(struct objstore *s, int timeout_ms, struct err *e)
     return s->ops->run(s, deliver(s, false) ? 0 : timeout_ms, e);
 }
 
+void objstore_wakeup(struct objstore *s)
+{
+    if (s->ops->wakeup != NULL)
+        s->ops->wakeup(s);
+}
+
 size_t objstore_active(const struct objstore *s)
 {
     return s->deferred_count + s->ops->active(s);

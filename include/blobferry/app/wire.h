@@ -33,8 +33,11 @@ struct wire {
     struct secret backup_key;
     struct signature *signature; /* of the audit's closing line; NULL none */
     struct engine_run run;       /* recorded: its row is in the database */
+    const struct config *config; /* borrowed; with needs, for further stores */
+    struct wire_needs needs;
 };
 
+/* The configuration must live as long as the wire, which does not move. */
 enum err_code wire_open(struct wire *w, const struct config *c, const struct wire_needs *n,
                         struct err *e);
 /* Records the end of the run: the journal's closing line, and the row of a run that has written to the database. summary_json is an object of ours or NULL. May be called after a

@@ -46,7 +46,10 @@ struct engine_run {
 
 struct engine {
     struct tracker *tracker;
-    struct objstore *store;  /* NULL for commands without one */
+    struct objstore *store; /* NULL for commands without one */
+    /* Another store of the same target, with so many connections: one for each event loop; NULL: there is only `store`. */
+    enum err_code (*store_open)(void *user, int concurrency, struct objstore **out, struct err *e);
+    void *store_user;
     struct journal *journal; /* NULL for commands that only read */
     struct log *log;         /* may be NULL */
     const char *

@@ -15,6 +15,7 @@ struct migrate_options {
     bool retry_failed;
     bool again;              /* rolled back rows too */
     int concurrency;         /* files at once; 0: 16 */
+    int loops;               /* event loops; 0: by processors */
     uint64_t part_size;      /* 0: 16 MiB */
     int64_t max_failures;    /* stop after so many failed files; -1: never */
     int max_failure_percent; /* 0: never; checked from 20 files on */

@@ -213,6 +213,7 @@ enum err_code objstore_ping(struct objstore *s, objstore_done_fn *done, void *us
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
 enum err_code objstore_run(struct objstore *s, int timeout_ms, struct err *e);
+void objstore_wakeup(struct objstore *s); /* ends objstore_run; the only call for other threads */
 size_t objstore_active(const struct objstore *s);
 void objstore_cancel_all(
     struct objstore
