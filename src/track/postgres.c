@@ -10,6 +10,7 @@ static void postgres_close(struct tracker *t)
     struct postgres *p = postgres_of(t);
 
     PQfinish(p->connection);
+    postgres_held_free(p->held);
     free(p->base.name);
     free(p);
 }
