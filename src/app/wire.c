@@ -12,26 +12,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum err_code open_tracker(struct wire *w, const struct config *c,
-                                  const struct wire_needs *n, struct err *e)
+enum err_code wire_open_tracker(struct tracker **out, const struct config *c,
+                                const struct tracker_options *options, struct err *e)
 {
-    struct tracker_options o = {
-        .url = config_get(c, CONFIG_DB), .read_only = !n->write, .create = n->create};
+    struct tracker_options o = *options;
     struct buf url;
     enum err_code code = ERR_OK;
 
+    if (o.password == NULL)
+        o.password = &c->db_password;
     buf_init(&url, 8192);
     if (str_starts(o.url, "d1:") && !str_starts(o.url, "d1://")) {
         code = d1_local_find(o.url + 3, &url, e);
         o.url = buf_cstr(&url);
     }
     if (code == ERR_OK)
-        code = tracker_open(&w->engine.tracker, &o, e);
+        code = tracker_open(out, &o, e);
+    buf_release(&url);
+    return code;
+}
+
+static enum err_code open_tracker(struct wire *w, const struct config *c,
+                                  const struct wire_needs *n, struct err *e)
+{
+    const struct tracker_options o = {
+        .url = config_get(c, CONFIG_DB), .read_only = !n->write, .create = n->create};
+    enum err_code code = wire_open_tracker(&w->engine.tracker, c, &o, e);
+
     if (code == ERR_OK && !n->create)
         code = tracker_require(w->engine.tracker, e);
     if (code == ERR_OK && n->write && !n->create && !n->as_it_is)
         code = tracker_prepare(w->engine.tracker, e);
-    buf_release(&url);
     return code;
 }
 

@@ -9,6 +9,11 @@ const struct option_spec cmd_db_options[] = {
      "upgrade: also make the indexes that large tables need (rows and columns stay as they are)",
      false},
     {"fix", NULL, "check: set counters and status of batches right, as their rows say", false},
+    {"from", "URL", "copy: the source (the database of --db)", false},
+    {"to", "URL", "copy: the target, made if it is not there", false},
+    {"replace", NULL, "copy: rows of the target are removed first, after a backup", false},
+    {"confirm", NULL, "copy: do it; else only show what would happen", false},
+    {"no-backup", NULL, "copy: make no backup of the rows that are removed", false},
     {NULL, NULL, NULL, false},
 };
 
@@ -88,6 +93,7 @@ int cmd_db(struct cli *cli)
     static const struct subcommand all[] = {
         {"upgrade", " dry-run indexes ", NULL, upgrade},
         {"check", " fix ", NULL, cmd_db_check},
+        {"copy", " from to replace confirm no-backup ", NULL, cmd_db_copy},
         {NULL, NULL, NULL, NULL},
     };
 

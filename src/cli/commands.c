@@ -2,7 +2,7 @@
 
 static const char *const audit_words[] = {"list", "show", "verify", "export", "keygen", NULL};
 static const char *const backup_words[] = {"create", "list", "show", "restore", "prune", NULL};
-static const char *const db_words[] = {"upgrade", "check", NULL};
+static const char *const db_words[] = {"upgrade", "check", "copy", NULL};
 
 /* The one table of commands (git's model): main only dispatches through it. */
 const struct command cli_commands[] = {
@@ -27,7 +27,8 @@ const struct command cli_commands[] = {
     {"backup", "back rows up, look at backups, restore and prune them",
      "create | list | show FILE | restore FILE [--confirm] | prune --older-than AGE [--confirm]",
      cmd_backup_options, backup_words, true, cmd_backup},
-    {"db", "look after the tracking data: upgrade its tables, check its rows",
-     "upgrade [--dry-run] [--indexes] | check [--fix]", cmd_db_options, db_words, true, cmd_db},
+    {"db", "look after the tracking data: upgrade its tables, check its rows, copy it elsewhere",
+     "upgrade [--dry-run] [--indexes] | check [--fix] | copy [--from URL] --to URL [--confirm]",
+     cmd_db_options, db_words, true, cmd_db},
     {NULL, NULL, NULL, NULL, NULL, false, NULL},
 };

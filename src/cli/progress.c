@@ -16,6 +16,7 @@ void progress_init(struct progress *p, struct out *o, const char *verb)
     memset(p, 0, sizeof *p);
     p->out = o;
     p->verb = verb;
+    p->unit = "files";
     p->started_ms = p->drawn_ms = clock_mono_ms();
 }
 
@@ -47,7 +48,7 @@ static void draw(struct progress *p, const struct engine_event *ev, int64_t now)
     n += (size_t)snprintf(line, sizeof line, "%s %lld", p->verb, (long long)ev->files_done);
     if (ev->files_total >= 0)
         n += (size_t)snprintf(line + n, sizeof line - n, " of %lld", (long long)ev->files_total);
-    n += (size_t)snprintf(line + n, sizeof line - n, " files");
+    n += (size_t)snprintf(line + n, sizeof line - n, " %s", p->unit);
     if (ev->files_failed > 0)
         n += (size_t)snprintf(line + n, sizeof line - n, ", %lld failed",
                               (long long)ev->files_failed);

@@ -8,6 +8,7 @@
 struct progress {
     struct out *out;
     const char *verb;   /* "migrated" */
+    const char *unit;   /* "files" */
     int64_t started_ms; /* monotonic */
     int64_t drawn_ms;
     bool on_line; /* a line is on the terminal */

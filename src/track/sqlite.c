@@ -3,7 +3,9 @@
 
 #include "blobferry/base/str.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* "sqlite:PATH", "sqlite:///absolute"; the rest of the URL is the path as it stands, nothing is decoded. */
@@ -37,12 +39,11 @@ static enum err_code configure(struct sqlite *s, const struct tracker_options *o
 /* A file that we have made and nothing came into was not there before: so it shall be again. */
 static void discard(struct sqlite *s)
 {
-    int64_t pages = 1;
+    struct stat st;
 
     if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
         return; /* somebody else is about to use it */
-    if (sqlite_statement_number(s, "PRAGMA main.page_count", SQLITE_NONE, &pages, NULL) == ERR_OK &&
-        pages == 0)
+    if (stat(s->path, &st) == 0 && st.st_size == 0)
         unlink(s->path);
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
@@ -70,6 +71,8 @@ static enum err_code sqlite_open(struct tracker **out, const struct tracker_opti
         err_set(e, ERR_CONFIG, "the database URL '%s' names no file", o->url);
         return err_hint(e, "give --db sqlite:PATH");
     }
+    if (o->may_be_missing && access(path, F_OK) != 0 && errno == ENOENT)
+        return ERR_OK;
     struct sqlite *s = calloc(1, sizeof *s);
     if (s == NULL)
         return err_set(e, ERR_NOMEM, "cannot open database '%s': out of memory", path);

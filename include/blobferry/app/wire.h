@@ -40,6 +40,9 @@ struct wire {
 /* The configuration must live as long as the wire, which does not move. */
 enum err_code wire_open(struct wire *w, const struct config *c, const struct wire_needs *n,
                         struct err *e);
+/* Opens one more tracking database, by a URL as --db takes it, its tables as they are. */
+enum err_code wire_open_tracker(struct tracker **out, const struct config *c,
+                                const struct tracker_options *o, struct err *e);
 /* Records the end of the run: the journal's closing line, and the row of a run that has written to the database. summary_json is an object of ours or NULL. May be called after a
  * failed wire_open. Returns the first error of ending, else ERR_OK. */
 enum err_code wire_close(struct wire *w, int exit_code, const char *summary_json, struct err *e);

@@ -28,6 +28,7 @@ struct tracker_options {
     const char *url;         /* "sqlite:PATH" */
     bool read_only;          /* writes nothing, not even a -wal or -shm where that can be avoided */
     bool create;             /* may create the database file (init, plan with no --db) */
+    bool may_be_missing;     /* no such database: ERR_OK, and *out is NULL */
     bool discard;            /* … and takes it away again if nothing came into it (db copy) */
     int64_t busy_timeout_ms; /* 0: 10 s */
     /* postgres; NULL or unset: as libpq finds it (PGPASSWORD, ~/.pgpass) */
@@ -256,6 +257,8 @@ struct tracker_filter {
     int64_t from_ms, to_ms;
     bool delete_owed; /* only rows that owe a delete */
     bool with_upload; /* only rows with a recorded multipart upload */
+    bool
+        everything; /* backup_create only: all rows of the tables, also those that no migration touches */
 };
 struct tracker_totals {
     struct state_counts counts;
