@@ -7,7 +7,6 @@
 #include "blobferry/codec/json.h"
 #include "blobferry/codec/text.h"
 #include "blobferry/codec/timefmt.h"
-#include "blobferry/track/tracker_copy.h"
 #include "engine/backup_read.h"
 #include "engine/backup_sink.h"
 
@@ -185,8 +184,7 @@ static enum err_code write_all(const struct engine *g, const struct tracker_filt
     json_out_string(&w->json, "run", g->run_id);
     put_filter(&w->json, f);
     json_out_object(&w->json, "tables");
-    code = f->everything ? tracker_copy_dump(g->tracker, on_row, w, e)
-                         : tracker_dump(g->tracker, f, on_row, w, e);
+    code = tracker_dump(g->tracker, f, on_row, w, e);
     if (code != ERR_OK)
         return code;
     if (w->table_count > 0)

@@ -1,6 +1,7 @@
 /* postgres_dump: rows as they are for a backup: one snapshot, one row in memory at a time. */
 #include "track/postgres_restore.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,11 +76,31 @@ static enum err_code dump_all(struct postgres *p, struct dump *d, struct err *e)
     return code;
 }
 
+/* All rows, whether a migration touches them or not. */
+static enum err_code dump_everything(struct postgres *p, struct dump *d, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (int i = 0; code == ERR_OK && i < TRACKER_TABLES; i++) {
+        char sql[80];
+
+        d->table = tracker_table_name((enum tracker_table)i);
+        if (i == TRACKER_RECORDS && !p->info.schema.own)
+            break;
+        snprintf(sql, sizeof sql, "SELECT * FROM %s", d->table);
+        code = postgres_statement_each(p, sql, POSTGRES_NONE, on_row, d, e);
+    }
+    return code;
+}
+
 static enum err_code run(struct postgres *p, void *user, struct err *e)
 {
+    struct dump *d = user;
     enum err_code code = postgres_value_formats(p, e);
 
-    return code == ERR_OK ? dump_all(p, user, e) : code;
+    if (code != ERR_OK)
+        return code;
+    return d->f->everything ? dump_everything(p, d, e) : dump_all(p, d, e);
 }
 
 enum err_code postgres_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,

@@ -1,6 +1,7 @@
 /* sqlite_dump: rows as they are, type and bytes, for a backup: one snapshot, one row in memory at a time. */
 #include "track/sqlite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,25 @@ static enum err_code dump_table(struct sqlite *s, const struct tracker_filter *f
     return code;
 }
 
+/* All rows, whether a migration touches them or not. */
+static enum err_code dump_everything(struct sqlite *s, tracker_dump_fn *fn, void *user,
+                                     struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (int i = 0; code == ERR_OK && i < TRACKER_TABLES; i++) {
+        const char *table = tracker_table_name((enum tracker_table)i);
+        char sql[80];
+
+        if (i == TRACKER_RECORDS && !s->info.schema.own)
+            break;
+        snprintf(sql, sizeof sql, "SELECT * FROM %s", table);
+        sqlite3_stmt *q = sqlite_statement_query(s, sql, SQLITE_NONE, e);
+        code = q != NULL ? dump_rows(s, q, table, fn, user, e) : sqlite_code(e);
+    }
+    return code;
+}
+
 static enum err_code dump_all(struct sqlite *s, const struct tracker_filter *f, tracker_dump_fn *fn,
                               void *user, struct err *e)
 {
@@ -83,5 +103,6 @@ enum err_code sqlite_dump(struct tracker *t, const struct tracker_filter *f, tra
         return code;
     if (sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
         return sqlite_error(s, e, "read");
-    return sqlite_statement_end(s, dump_all(s, f, fn, user, e), e);
+    return sqlite_statement_end(
+        s, f->everything ? dump_everything(s, fn, user, e) : dump_all(s, f, fn, user, e), e);
 }

@@ -84,35 +84,6 @@ enum err_code tracker_copy_out(struct tracker *t, const struct tracker_copy_shap
     return code == ERR_OK ? t->ops->copy_out(t, what, fn, user, e) : code;
 }
 
-struct dump {
-    tracker_dump_fn *fn;
-    void *user;
-};
-
-static enum err_code on_dump(void *user, size_t table, const struct tracker_value *values, size_t n,
-                             struct err *e)
-{
-    const struct dump *d = user;
-
-    return d->fn(d->user, tables[table], values, n, e);
-}
-
-enum err_code tracker_copy_dump(struct tracker *t, tracker_dump_fn *fn, void *user, struct err *e)
-{
-    struct tracker_copy_shape shape = {0};
-    struct dump d = {fn, user};
-    enum err_code code = tracker_copy_look(t, &shape, e);
-
-    for (size_t i = TRACKER_TABLES; i < TRACKER_COPIED; i++) { /* a backup has no place for these */
-        free(shape.tables[i].items);
-        memset(&shape.tables[i], 0, sizeof shape.tables[i]);
-    }
-    if (code == ERR_OK)
-        code = tracker_copy_out(t, &shape, on_dump, &d, e);
-    tracker_copy_release(&shape);
-    return code;
-}
-
 enum err_code tracker_copy_in(struct tracker *t, const struct tracker_copy_in *c, struct err *e)
 {
     struct err spare;

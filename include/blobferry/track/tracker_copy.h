@@ -45,9 +45,6 @@ typedef enum err_code tracker_copy_fn(void *user, size_t table, const struct tra
 enum err_code tracker_copy_out(struct tracker *t, const struct tracker_copy_shape *what,
                                tracker_copy_fn *fn, void *user, struct err *e);
 
-/* All rows of the tables that a backup holds, in the form of tracker_dump. */
-enum err_code tracker_copy_dump(struct tracker *t, tracker_dump_fn *fn, void *user, struct err *e);
-
 struct tracker_copy_in {
     const struct tracker_copy_shape
         *source; /* of the rows to come; tables of it that are missing are made */
