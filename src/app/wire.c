@@ -109,7 +109,7 @@ static enum err_code open_store(struct wire *w, const struct config *c, const st
 
     w->config = c;
     w->needs = *n;
-    if (n->bytes_per_second == 0 && target != NULL && !str_starts(target, "file://")) {
+    if (n->bandwidth == NULL && target != NULL && !str_starts(target, "file://")) {
         w->engine.store_open = open_another;
         w->engine.store_user = w;
     }
