@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 SMALL = "b-00003"  # a batch of 1,000 rows; they are all there from 10,000 rows on
@@ -203,6 +204,10 @@ def main():
     p.add_argument("--keep", metavar="DIR", help="keep databases and folders there")
     args = p.parse_args()
     args.build = os.path.realpath(args.build)
+    secret = re.match(r"(\w+://[^:/@]+):([^@/]*)(@.*)", args.db or "")
+    if secret:  # no command takes one on its command line
+        os.environ["PGPASSWORD"] = urllib.parse.unquote(secret[2])
+        args.db = secret[1] + secret[3]
     folder = args.keep or tempfile.mkdtemp(prefix="blobferry-scale.")
     tables, results = [], []
     try:
