@@ -91,7 +91,7 @@ class Postgres:
     flag = "CASE WHEN {} THEN 1 ELSE 0 END"
 
     def execute(self, script):
-        self.psql(self.url, "BEGIN;" + script + "COMMIT; VACUUM ANALYZE;")
+        self.psql(self.url, "BEGIN;" + script + "COMMIT; VACUUM ANALYZE files, file_migrations, migration_batches, blobferry_records;")
 
     def drop(self):
         self.psql(self.server, f"DROP DATABASE IF EXISTS {self.name}")
