@@ -1,4 +1,4 @@
-"""What a run of the bench leaves: benchmarks.md (ready for docs/), results.json and plot.svg."""
+"""What a run of the bench leaves: benchmarks.md (ready for docs/), results.json and benchmarks.svg."""
 import datetime
 import json
 import os
@@ -125,7 +125,7 @@ def machine():
 
 
 def plot(folder, results):
-    """plot.svg by gnuplot; False if it is not there."""
+    """benchmarks.svg by gnuplot; False if it is not there."""
     shown = [r for r in results if r["server"] != "none"]
     names = list(dict.fromkeys(r["client"] for r in shown))
     groups = list(dict.fromkeys((r["server"], r["title"]) for r in shown))
@@ -137,7 +137,7 @@ def plot(folder, results):
             for server, title in groups:
                 row = {r["client"]: f"{r[value]:.4f}" for r in shown if (r["server"], r["title"]) == (server, title)}
                 f.write(f'"{server}\\n{title}" ' + " ".join(row.get(n, "NaN") for n in names) + "\n")
-    script = ["set terminal svg size 1200,800 dynamic background rgb 'white' font 'sans,11'", "set output 'plot.svg'",
+    script = ["set terminal svg size 1200,800 dynamic background rgb 'white' font 'sans,11'", "set output 'benchmarks.svg'",
               "set multiplot layout 2,1", "set style data histogram", "set style histogram cluster gap 1",
               "set style fill solid 0.85 border -1", "set boxwidth 0.9", "set logscale y", "set grid ytics",
               "set key outside right top", "set datafile missing 'NaN'", "set xtics scale 0 noenhanced", "set bmargin 3.5",
@@ -180,7 +180,7 @@ def write(o, bench, wrong, took):
     if extra:
         text += ["## More measurements\n", table(["what", "is", "goal", "", "how"], extra)]
     if plot(o.out, bench.results):
-        text.append("![wall and CPU time](plot.svg)\n")
+        text.append("![wall and CPU time](benchmarks.svg)\n")
     text += ["## How each client ran\n"]
     clients = [c for c in NOTES if any(r["client"] == c for r in bench.results)]
     text.append("\n".join(f"- {c}: {NOTES[c]}" for c in clients) + "\n")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
 import urllib.request
 
 import bf
@@ -34,6 +35,47 @@ class Bench(unittest.TestCase):
             with open(work.path(key), "rb") as f:
                 self.put(server, key, f.read())
         return work, server
+
+    def test_sink_is_an_s3_server_as_boto3_knows_it(self):
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import ClientError
+        server = servers.Sink(BUILD, self.dir, False, ["--check"])
+        self.addCleanup(server.close)
+        client = boto3.client("s3", endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id="a",
+                              aws_secret_access_key="b", config=Config(s3={"addressing_style": "path"}))
+        names = [f"d{n % 3}/x & ü{n:02d}" for n in range(30)]
+        for name in names:
+            client.put_object(Bucket="b", Key=name, Body=b"x" * 10, Metadata={"who": name[:2]}, ContentType="text/x")
+        about = client.head_object(Bucket="b", Key=names[0])
+        self.assertEqual((about["ContentLength"], about["Metadata"], about["ContentType"]), (10, {"who": "d0"}, "text/x"))
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket="b", PaginationConfig={"PageSize": 7})
+        self.assertEqual([o["Key"] for page in pages for o in page["Contents"]], sorted(names))
+        tops = client.list_objects_v2(Bucket="b", Delimiter="/")
+        self.assertEqual([p["Prefix"] for p in tops["CommonPrefixes"]], ["d0/", "d1/", "d2/"])
+        upload = client.create_multipart_upload(Bucket="b", Key="big")["UploadId"]
+        tags = [client.upload_part(Bucket="b", Key="big", UploadId=upload, PartNumber=n, Body=b"y" * n)["ETag"] for n in (1, 2)]
+        self.assertEqual([p["Size"] for p in client.list_parts(Bucket="b", Key="big", UploadId=upload)["Parts"]], [1, 2])
+        self.assertEqual(len(client.list_multipart_uploads(Bucket="b")["Uploads"]), 1)
+        parts = [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, 1)]
+        client.complete_multipart_upload(Bucket="b", Key="big", UploadId=upload, MultipartUpload={"Parts": parts})
+        self.assertEqual(client.head_object(Bucket="b", Key="big")["ContentLength"], 3)
+        client.delete_objects(Bucket="b", Delete={"Objects": [{"Key": k} for k in names[1:]]})
+        client.delete_object(Bucket="b", Key="big")
+        self.assertEqual([o["Key"] for o in client.list_objects_v2(Bucket="b")["Contents"]], names[:1])
+        with self.assertRaisesRegex(ClientError, "404"):
+            client.head_object(Bucket="b", Key=names[1])
+
+    def test_sink_refuses_beyond_its_rate(self):
+        server = servers.Sink(BUILD, self.dir, False, ["--rate", "5", "--rate-status", "429"])
+        self.addCleanup(server.close)
+        self.put(server, "a", b"x")
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            for n in range(20):
+                self.put(server, "a", b"x")
+        self.assertEqual((refused.exception.code, refused.exception.headers["Retry-After"]), (429, "1"))
+        refused.exception.close()
+        self.assertEqual(server.stats()["throttled"], 1)
 
     def test_bench_reports_what_it_has_measured(self):
         out = os.path.join(self.dir, "report")
