@@ -47,7 +47,7 @@ struct sqlite {
     bool wal_tried;
     int busy_ms;
     int64_t busy_limit_ms, busy_since_ms; /* of the wait under way */
-    uint64_t clock; /* of the statement cache */
+    uint64_t clock;                       /* of the statement cache */
     struct sqlite_cached cached[SQLITE_CACHED];
     struct sqlite_info info;
     struct buf read_one;      /* the SQL of sqlite_read_one; "" after every change of the schema */

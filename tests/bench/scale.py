@@ -176,9 +176,9 @@ class Table:
         found["status_batch_s"] = self.best(["status", "--batch-id", SMALL])
         found["status_work_s"] = self.best(["status", "--batch-id", "work"], 2)
         found["status_all_s"] = self.best(["status"], 2)
-        found["rollback_batch_s"] = self.best(["rollback", "--batch-id", SMALL])
+        found["rollback_batch_s"] = self.best(["rollback", "--batch-id", SMALL, "--no-prove"])
         found["status_kib"] = max(self.run(["status", "--batch-id", "work"])[1], self.run(["status"])[1])
-        found["rollback_s"], found["rollback_kib"] = self.run(["rollback", "--full-rollback", "--dry-run"])
+        found["rollback_s"], found["rollback_kib"] = self.run(["rollback", "--full-rollback", "--dry-run", "--no-prove"])
         found["migrate_s"], found["migrate_kib"] = self.run(["migrate", "--batch-id", "work"],
                                                            self.args.seconds, (0, 1, 143))
         return found
