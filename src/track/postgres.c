@@ -48,12 +48,13 @@ static enum err_code postgres_open(struct tracker **out, const struct tracker_op
         .unlock = postgres_lock_release, .plan = postgres_plan,                                    \
         .key_holder = postgres_keys_holder, .batch_exists = postgres_files_batch_exists,           \
         .file_exists = postgres_files_exists, .files_without_key = postgres_files_without_key,     \
-        .claim = postgres_claim, .owners = postgres_lease_owners, .renew = postgres_lease_renew,   \
-        .release = postgres_lease_release, .set_upload = postgres_lease_set_upload,                \
-        .apply = postgres_apply, .debts_paid = postgres_apply_debts_paid,                          \
-        .shared_keys = postgres_shared_keys, .refresh = postgres_refresh,                          \
-        .records = postgres_read_records, .totals = postgres_read_totals,                          \
-        .batches = postgres_batches, .dump = postgres_dump, .restore = postgres_restore,           \
+        .claim = postgres_claim, .owners = postgres_lease_owners, .workers = postgres_workers,     \
+        .wait = postgres_wait, .renew = postgres_lease_renew, .release = postgres_lease_release,   \
+        .set_upload = postgres_lease_set_upload, .apply = postgres_apply,                          \
+        .debts_paid = postgres_apply_debts_paid, .shared_keys = postgres_shared_keys,              \
+        .refresh = postgres_refresh, .records = postgres_read_records,                             \
+        .totals = postgres_read_totals, .batches = postgres_batches, .dump = postgres_dump,        \
+        .restore = postgres_restore,                                                               \
     }
 
 /* Both schemes are libpq's. */

@@ -110,6 +110,8 @@ struct postgres {
     char sqlstate[6];          /* likewise; "" when the server did not say */
     char timeline[64]; /* tells one line of history of the cluster from another; "" unknown */
     struct postgres_info info;
+    int listens_as;             /* process number of the session that listens; 0: none */
+    bool cannot_listen;         /* behind a pooler, or a standby */
     struct postgres_held *held; /* what is known of the keys in use; NULL: nothing yet */
 };
 
@@ -263,6 +265,10 @@ enum err_code postgres_schema_require(struct tracker *t, struct err *e);
 enum err_code postgres_schema_init(struct tracker *t, int *created, struct err *e);
 enum err_code postgres_schema_prepare(struct tracker *t, struct err *e);
 
+/* ---- postgres_wait.c: hints of new batches ---- */
+enum err_code postgres_wait_tell(struct postgres *p, struct err *e); /* inside a transaction */
+enum err_code postgres_wait(struct tracker *t, int64_t ms, enum tracker_wait *how, struct err *e);
+
 /* ---- postgres_run.c, postgres_lock.c ------------------------------------------------------------------------------------------ */
 /* Inside a transaction; h NULL: nothing. */
 enum err_code postgres_run_put_head(struct postgres *p, const struct tracker_head *h,
@@ -377,6 +383,7 @@ enum err_code postgres_claim(struct tracker *t, const struct tracker_claim *c,
                              struct record_list *out, struct err *e);
 enum err_code postgres_lease_owners(struct tracker *t, const char *me, tracker_owner_fn *fn,
                                     void *user, struct err *e);
+enum err_code postgres_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);
 enum err_code postgres_lease_renew(struct tracker *t, const char *owner, int64_t until_ms,
                                    struct err *e);
 enum err_code postgres_lease_release(struct tracker *t, const char *owner, int64_t *released,

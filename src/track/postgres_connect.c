@@ -108,5 +108,6 @@ enum err_code postgres_connect(struct postgres *p, const struct tracker_options 
 enum err_code postgres_connect_again(struct postgres *p, struct err *e)
 {
     PQreset(p->connection);
+    p->listens_as = 0;
     return opened(p, e);
 }

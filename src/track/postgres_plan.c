@@ -186,6 +186,8 @@ static enum err_code run(struct postgres *p, void *user, struct err *e)
         code = postgres_keys_gather(p, e);
     if (code == ERR_OK)
         code = plan_all(w, e);
+    if (code == ERR_OK)
+        code = postgres_wait_tell(p, e);
     return code == ERR_OK ? postgres_run_put_head(p, w->head, e) : code;
 }
 

@@ -28,13 +28,12 @@
     TRACKER_SCHEMA_TESTS(ON), TRACKER_PLAN_TESTS(ON), TRACKER_CLAIM_TESTS(ON),                     \
         TRACKER_APPLY_TESTS(ON), TRACKER_POINTER_TESTS(ON), TRACKER_READ_TESTS(ON),                \
         TRACKER_HOSTILE_TESTS(ON), TRACKER_LOCK_TESTS(ON), TRACKER_DUMP_TESTS(ON),                 \
-        TRACKER_RESTORE_TESTS(ON)
+        TRACKER_RESTORE_TESTS(ON), TRACKER_WORKERS_TESTS(ON)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {ALL(ON_SQLITE), ALL(ON_POSTGRES),
-                                              TRACKER_POSTGRES_TYPES_TESTS(ON_POSTGRES),
-                                              TRACKER_WORKERS_TESTS(ON_SQLITE)};
+                                              TRACKER_POSTGRES_TYPES_TESTS(ON_POSTGRES)};
 
     return cmocka_run_group_tests(tests, postgres_begin, postgres_end);
 }

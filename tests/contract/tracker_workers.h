@@ -98,9 +98,39 @@ static void test_tracker_workers_of_a_bare_database_are_none(void **state)
     assert_string_equal(workers(f, &told), "");
 }
 
+static void test_tracker_wait_ends_in_time_or_when_something_is_planned(void **state)
+{
+    struct fixture *f = *state;
+    enum tracker_wait how = TRACKER_WAIT_TOLD;
+
+    with_tables(f);
+    OK(f, tracker_wait(f->t, 1, &how, &f->e)); /* whoever begins to listen looks first */
+    int64_t began = clock_mono_ms();
+    OK(f, tracker_wait(f->t, 40, &how, &f->e));
+    assert_true(clock_mono_ms() - began >= 39);
+    if (strcmp(f->driver->name, "postgres") != 0) {
+        assert_int_equal(how, TRACKER_WAIT_SLEPT);
+        return;
+    }
+    assert_int_equal(how, TRACKER_WAIT_LISTENED);
+    struct tracker *mine = f->t;
+    f->t = open_tracker(f, false);
+    plan(f, "b-1", 1, 2);
+    tracker_close(f->t);
+    f->t = mine;
+    began = clock_mono_ms();
+    OK(f, tracker_wait(f->t, 10000, &how, &f->e));
+    assert_int_equal(how, TRACKER_WAIT_TOLD);
+    assert_true(clock_mono_ms() - began < 9000);
+    assert_int_equal(claim(f, "me", "b-1", 5), 2); /* the connection is good for all the rest */
+    OK(f, tracker_wait(f->t, 20, &how, &f->e));
+    assert_int_equal(how, TRACKER_WAIT_LISTENED);
+}
+
 #define TRACKER_WORKERS_TESTS(TEST)                                                                \
     TEST(test_tracker_workers_are_told_by_owner_and_batch),                                        \
         TEST(test_tracker_workers_are_on_their_latest_run),                                        \
-        TEST(test_tracker_workers_of_a_bare_database_are_none)
+        TEST(test_tracker_workers_of_a_bare_database_are_none),                                    \
+        TEST(test_tracker_wait_ends_in_time_or_when_something_is_planned)
 
 #endif
