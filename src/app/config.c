@@ -14,7 +14,7 @@
 /* The one table of settings: flags, variables, file keys, defaults and help all follow from it. */
 static const struct config_setting settings[CONFIG_KEYS] = {
     {CONFIG_DB, "db", "BLOBFERRY_DB", "URL", "sqlite:blobferry.db",
-     "tracking database: sqlite:PATH, d1:GLOB"},
+     "tracking database: sqlite:PATH, postgres://[USER@]HOST[:PORT]/DATABASE, d1:GLOB"},
     {CONFIG_TARGET, "target", "BLOBFERRY_TARGET", "URL", NULL,
      "object store: s3://bucket[/prefix] or file:///dir"},
     {CONFIG_ENDPOINT_URL, "endpoint-url", "BLOBFERRY_ENDPOINT_URL", "URL", NULL,
@@ -151,7 +151,7 @@ static enum err_code check_db(const char *value, struct err *e)
             return ERR_OK;
     }
     err_set(e, ERR_USAGE, "'%s' is no value for 'db'", value);
-    return err_hint(e, "sqlite:PATH or d1:GLOB, such as sqlite:app.db");
+    return err_hint(e, "sqlite:PATH, postgres://HOST/DATABASE or d1:GLOB, such as sqlite:app.db");
 }
 
 /* "s3://key:secret@bucket" is refused without being repeated. */

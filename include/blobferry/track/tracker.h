@@ -1,4 +1,4 @@
-/* tracker: the one interface to tracking databases. Drivers: sqlite (also a local D1 file), later postgres and d1. SQL lives only
+/* tracker: the one interface to tracking databases. Drivers: sqlite (also a local D1 file), postgres, later d1. SQL lives only
  * in track/. Every operation is one short transaction or one guarded statement batch, never spans network I/O to the object
  * store, and may be called from one thread at a time. All text is passed as bound parameters and compared exactly.
  *
@@ -25,7 +25,7 @@
 struct tracker;
 
 struct tracker_options {
-    const char *url;         /* "sqlite:PATH" */
+    const char *url;         /* "sqlite:PATH", "postgres://…" as libpq has it */
     bool read_only;          /* writes nothing, not even a -wal or -shm where that can be avoided */
     bool create;             /* may create the database file (init, plan with no --db) */
     bool may_be_missing;     /* no such database: ERR_OK, and *out is NULL */
