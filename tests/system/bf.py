@@ -1,6 +1,5 @@
 """What system tests stand on: a workspace, the program as a user runs it, and an INDEPENDENT look at the result
-with boto3, sqlite3 and hashlib: never blobferry's own word for it."""
-import contextlib
+with boto3, sqlite3, psycopg2 and hashlib: never blobferry's own word for it."""
 import hashlib
 import json
 import os
@@ -8,7 +7,6 @@ import random
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ SLOW = 4 if SANITIZER else 1  # time limits are multiplied by it
 sys.path.insert(0, os.path.join(ROOT, "tests/harness"))
 
 import audit_chain  # noqa: E402
+import bf_tracker  # noqa: E402
 from countproxy import CountProxy, Fault  # noqa: E402,F401
 
 REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|UndefinedBehaviorSanitizer")
@@ -177,7 +176,7 @@ def hear_interrupts():
 class Workspace:
     """A folder with sources, database, logs; runs blobferry in it and checks what it did."""
 
-    def __init__(self, store="dir"):
+    def __init__(self, store="dir", tracker="sqlite"):
         self.dir = os.path.realpath(tempfile.mkdtemp(prefix="bf."))
         self.sources = self.path("files")
         self.db = self.path("tracking.db")
@@ -186,6 +185,7 @@ class Workspace:
         self.batches = self.path("batches")
         os.mkdir(self.sources)
         self.store = {"dir": lambda: DirStore(self.path("bucket")), "s3": S3Store}[store]()
+        self.tracker = bf_tracker.make(tracker, self)
         self.endpoint = None  # a proxy's URL in place of the store's
         self.profile = None  # what the store is said to be; unsaid, it is found out by a probe
         self.before = {}
@@ -199,6 +199,7 @@ class Workspace:
             if child.poll() is None:
                 child.kill()
                 child.wait()
+        self.tracker.close()
         self.store.close()
         subprocess.run(["chmod", "-R", "u+rwX", self.dir], check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -248,13 +249,13 @@ class Workspace:
         store = self.store.options()
         if self.endpoint:
             store[store.index("--endpoint-url") + 1] = self.endpoint
-        return ["--db", "sqlite:" + self.db, "--source-root", self.sources, "--log-dir", self.logs,
+        return ["--db", self.tracker.url(), "--source-root", self.sources, "--log-dir", self.logs,
                 "--backup-dir", self.backups, "--batch-dir", self.batches, *store,
                 *(["--store-profile", self.profile] if self.profile else [])]
 
     def environment(self, extra=None):
         env = {k: v for k, v in os.environ.items() if PASSED_ON.match(k)}
-        env.update({"HOME": self.dir, "TMPDIR": self.dir, **self.store.environment()})
+        env.update({"HOME": self.dir, "TMPDIR": self.dir, **self.store.environment(), **self.tracker.environment()})
         env.update(extra or {})
         return {k: v for k, v in env.items() if v is not None}
 
@@ -327,16 +328,9 @@ class Workspace:
         self.run("migrate", "--batch-id", "b1", expect=0)
         return names
 
-    # ---- the database, read by sqlite3 --------------------------------------------------------------------
-    @contextlib.contextmanager
+    # ---- the database, read without blobferry -------------------------------------------------------------
     def database(self, write=False):
-        db = sqlite3.connect(f"file:{self.db}?mode={'rw' if write else 'ro'}", uri=True, timeout=20)
-        db.row_factory = sqlite3.Row
-        try:
-            with db:
-                yield db
-        finally:
-            db.close()
+        return self.tracker.database(write)
 
     def sql(self, statement, *values):
         with self.database() as db:
@@ -368,8 +362,8 @@ class Workspace:
     def dump(self):
         """All rows of all tables: a dry run may not change any of it."""
         with self.database() as db:
-            tables = [r[0] for r in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-            return {t: sorted((tuple(r) for r in db.execute(f'SELECT * FROM "{t}"')), key=repr) for t in tables}
+            return {t: sorted((tuple(r) for r in db.execute(f'SELECT * FROM "{t}"')), key=repr)
+                    for t in self.tracker.tables(db)}
 
     # ---- the invariants (FAILURES.md) -----------------------------------------------------------------------
     def check(self, after_kill=False):
@@ -462,14 +456,17 @@ def derived_status(have):
 
 
 class TestCase(unittest.TestCase):
-    """A test with a workspace in self.ws; `store` names the kind of object store."""
+    """A test with a workspace in self.ws; `store` names the kind of object store, `tracker` that of database."""
     store = "dir"
+    tracker = "sqlite"
     maxDiff = 4000
 
     def setUp(self):
         if self.store == "s3" and not ENDPOINT:
             self.skipTest("no S3 server (see: tests/run)")
-        self.ws = Workspace(self.store)
+        if self.tracker == "postgres" and not bf_tracker.POSTGRES:
+            self.skipTest("no PostgreSQL server (see: tests/run)")
+        self.ws = Workspace(self.store, self.tracker)
         self.addCleanup(self.ws.close)
 
     def proxy(self, *faults):

@@ -148,6 +148,11 @@ class DirMainJob(MainJob, bf.TestCase):
     store = "dir"
 
 
+class PostgresMainJob(MainJob, bf.TestCase):
+    store = "dir"
+    tracker = "postgres"
+
+
 class S3MainJob(MainJob, bf.TestCase):
     store = "s3"
 

@@ -52,6 +52,11 @@ class DirOverwrite(Overwrite, bf.TestCase):
     store = "dir"
 
 
+class PostgresOverwrite(Overwrite, bf.TestCase):
+    store = "dir"
+    tracker = "postgres"
+
+
 class S3Overwrite(Overwrite, bf.TestCase):
     store = "s3"
 

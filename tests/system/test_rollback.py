@@ -221,6 +221,11 @@ class DirRollback(Rollback, bf.TestCase):
     store = "dir"
 
 
+class PostgresRollback(Rollback, bf.TestCase):
+    store = "dir"
+    tracker = "postgres"
+
+
 class S3Rollback(Rollback, bf.TestCase):
     store = "s3"
 

@@ -10,7 +10,7 @@ static void test_tracker_url_without_a_driver_is_refused(void **state)
 {
     static const char *const urls[] = {NULL,      "",         "blobferry.db",
                                        "sqlite",  "sqlite:",  "sqlite://",
-                                       "mysql:x", "SQLITE:x", "postgres://u:geheim@h/db"};
+                                       "mysql:x", "SQLITE:x", "oracle://u:geheim@h/db"};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
