@@ -117,5 +117,6 @@ struct tracker {
 extern const struct tracker_ops sqlite_ops;
 extern const struct tracker_ops postgres_ops;      /* postgres:// */
 extern const struct tracker_ops postgres_long_ops; /* postgresql:// */
+extern const struct tracker_ops d1_ops;            /* d1:// */
 
 #endif

@@ -8,7 +8,7 @@
 #include <time.h>
 
 static const struct tracker_ops *const drivers[] = {&sqlite_ops, &postgres_ops, &postgres_long_ops,
-                                                    NULL};
+                                                    &d1_ops, NULL};
 
 /* Drivers may rely on being given one: a caller that does not want to know is given the tracker's own. */
 static struct err *told(struct tracker *t, struct err *e)

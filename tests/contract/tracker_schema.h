@@ -120,7 +120,8 @@ static void test_tracker_tables_of_a_newer_blobferry_are_refused(void **state)
     sql(f, "UPDATE blobferry_schema SET version = 99");
     tracker_close(f->t);
     f->t = NULL;
-    CODE(f, tracker_open(&f->t, &(struct tracker_options){.url = f->url}, &f->e), ERR_DB_SCHEMA);
+    const struct tracker_options o = {.url = f->url, .password = &f->token, .d1_api = f->api};
+    CODE(f, tracker_open(&f->t, &o, &f->e), ERR_DB_SCHEMA);
     assert_null(f->t);
     assert_non_null(strstr(f->e.message, "newer"));
 }

@@ -29,6 +29,7 @@ enum dialect { DIALECT_SQLITE, DIALECT_POSTGRES };
 struct driver {
     const char *name;
     enum dialect dialect;
+    bool utf8_only; /* takes no other text */
     void (*make)(struct fixture *f);
     void (*drop)(struct fixture *f);
     void (*sql)(struct fixture *f, const char *sql);
@@ -46,6 +47,8 @@ struct fixture {
     struct err e;
     struct record_list list;
     char answer[4096];
+    struct secret token; /* d1 */
+    const char *api;
 };
 
 #define TEST_UNUSED                 __attribute__((unused)) static
@@ -102,7 +105,9 @@ TEST_UNUSED struct tracker *open_tracker(struct fixture *f, bool read_only)
                        &(struct tracker_options){.url = f->url,
                                                  .read_only = read_only,
                                                  .create = !read_only,
-                                                 .busy_timeout_ms = 20000},
+                                                 .busy_timeout_ms = 20000,
+                                                 .password = &f->token,
+                                                 .d1_api = f->api},
                        &f->e));
     return t;
 }

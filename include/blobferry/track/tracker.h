@@ -33,6 +33,9 @@ struct tracker_options {
     int64_t busy_timeout_ms; /* 0: 10 s */
     /* postgres; NULL or unset: as libpq finds it (PGPASSWORD, ~/.pgpass) */
     const struct secret *password;
+    /* d1://: the API token is the password; where the API is (NULL: Cloudflare), and its CA file (NULL: the system's) */
+    const char *d1_api;
+    const char *ca_file;
 };
 enum err_code tracker_open(struct tracker **out, const struct tracker_options *o, struct err *e);
 void tracker_close(struct tracker *t);             /* NULL is harmless */
