@@ -48,7 +48,7 @@ static void on_answer(void *user, const struct http_response *r)
 }
 
 /* Plain http would show the token to everybody on the way. */
-static enum err_code api_base(const char **base, struct err *e)
+enum err_code cloudflare_api(const char **base, struct err *e)
 {
     static const char *const allowed[] = {"https://", "http://127.0.0.1:", "http://localhost:"};
     const char *given = getenv("BLOBFERRY_CLOUDFLARE_API");
@@ -69,7 +69,7 @@ static enum err_code ask(struct http *h, const char *path, const char *token, st
     struct buf url, bearer;
     struct http_header headers[2];
     struct http_request request = {.method = "GET", .headers = headers, .header_count = 2};
-    enum err_code code = api_base(&base, e);
+    enum err_code code = cloudflare_api(&base, e);
 
     memset(a, 0, sizeof *a);
     if (code != ERR_OK)

@@ -13,4 +13,7 @@
 enum err_code cloudflare_keys(struct objstore_credentials *out, const char *token,
                               const char *account, const char *ca_file, struct err *e);
 
+/* Where the API is: $BLOBFERRY_CLOUDFLARE_API or Cloudflare's own; borrowed. ERR_CONFIG for what would show the token on the way. */
+enum err_code cloudflare_api(const char **base, struct err *e);
+
 #endif

@@ -14,7 +14,7 @@
 /* The one table of settings: flags, variables, file keys, defaults and help all follow from it. */
 static const struct config_setting settings[CONFIG_KEYS] = {
     {CONFIG_DB, "db", "BLOBFERRY_DB", "URL", "sqlite:blobferry.db",
-     "tracking database: sqlite:PATH, postgres://[USER@]HOST[:PORT]/DATABASE, d1:GLOB"},
+     "tracking database: sqlite:PATH, postgres://HOST/DB, d1:GLOB, d1://ACCOUNT/DB"},
     {CONFIG_TARGET, "target", "BLOBFERRY_TARGET", "URL", NULL,
      "object store: s3://bucket[/prefix] or file:///dir"},
     {CONFIG_ENDPOINT_URL, "endpoint-url", "BLOBFERRY_ENDPOINT_URL", "URL", NULL,

@@ -1,6 +1,7 @@
 #include "blobferry/app/wire.h"
 
 #include "app/d1_local.h"
+#include "app/d1_remote.h"
 #include "blobferry/app/credentials.h"
 #include "blobferry/base/clock.h"
 #include "blobferry/base/fsio.h"
@@ -17,17 +18,22 @@ enum err_code wire_open_tracker(struct tracker **out, const struct config *c,
 {
     struct tracker_options o = *options;
     struct buf url;
+    struct secret token;
     enum err_code code = ERR_OK;
 
     if (o.password == NULL)
         o.password = &c->db_password;
     buf_init(&url, 8192);
+    secret_init(&token);
     if (str_starts(o.url, "d1:") && !str_starts(o.url, "d1://")) {
         code = d1_local_find(o.url + 3, &url, e);
         o.url = buf_cstr(&url);
     }
     if (code == ERR_OK)
+        code = d1_remote_options(&o, &token, c, e);
+    if (code == ERR_OK)
         code = tracker_open(out, &o, e);
+    secret_release(&token);
     buf_release(&url);
     return code;
 }
