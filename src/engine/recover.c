@@ -3,6 +3,7 @@
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 #include "blobferry/codec/timefmt.h"
+#include "engine/upload_mark.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,8 +154,8 @@ static void got_page(void *user, const struct objstore_result *r, const struct o
 
         if (entry->key_len != key_len || memcmp(entry->key, t->r->target_key, key_len) != 0)
             beyond = true; /* in the store's order the key itself comes before those it begins */
-        else if (entry->upload_id != NULL && is_stale(t, entry) &&
-                 t->stale_len < TRANSFER_UPLOADS_MAX &&
+        else if (entry->upload_id != NULL && !str_eq(entry->upload_id, t->resume_id) &&
+                 is_stale(t, entry) && t->stale_len < TRANSFER_UPLOADS_MAX &&
                  (t->stale[t->stale_len] = str_dup(entry->upload_id)) != NULL)
             t->stale_len++;
     }
@@ -197,19 +198,41 @@ static void recorded_aborted(struct transfer *t)
         recovered(t);
 }
 
+/* Begun for the very bytes that the source has now, with the part size it would have now: the PUT continues it, and looks at the
+ * key itself before it does. What that overwrites is first copied aside, which a PUT that only continues knows nothing of. */
+static bool may_continue(const struct transfer *t)
+{
+    const struct record *r = t->r;
+
+    return t->layout.part_size > 0 && (uint64_t)r->part_size == t->layout.part_size &&
+           upload_mark_is_of(r->upload_id, t->source.sha256) && objstore_resumes(t->lane->store) &&
+           t->lane->o->if_exists != MIGRATE_OVERWRITE;
+}
+
 void recover_uploads(struct transfer *t, transfer_step_fn *then)
 {
+    char *id = upload_mark_id(t->r->upload_id);
+    enum err_code code = ERR_OK;
     struct err e;
 
+    err_init(&e);
     t->after_recovery = then;
     if (t->r->upload_id == NULL) {
         list_page(t);
+    } else if (id == NULL) {
+        err_set(&e, ERR_NOMEM, "out of memory");
+        transfer_fail(t, &e);
+    } else if (may_continue(t)) {
+        t->resume_id = id;
+        t->upload_id = str_dup(id); /* this attempt's from now on: whatever fails aborts it */
+        t->after_recovery = transfer_put_new;
+        list_page(t);
         return;
+    } else {
+        code = objstore_abort(t->lane->store, t->r->target_key, id, transfer_done, t, &e);
+        transfer_wait(t, code, &e, recorded_aborted);
     }
-    err_init(&e);
-    enum err_code code =
-        objstore_abort(t->lane->store, t->r->target_key, t->r->upload_id, transfer_done, t, &e);
-    transfer_wait(t, code, &e, recorded_aborted);
+    free(id);
 }
 
 /* ---- a run that stops ---------------------------------------------------------------------------------------- */

@@ -21,8 +21,8 @@ enum err_code recover_rows(const struct recover_owners *o, const struct engine *
                            const char *batch_id, bool *claimable, int64_t *elsewhere,
                            struct err *e);
 
-/* Aborts the upload that the row remembers and, for files sent in parts, those begun at exactly this key since the
- * row was first claimed; then goes on. */
+/* Continues the upload that the row remembers, or aborts it where it is not provably of these bytes; aborts, for files sent in
+ * parts, those begun at exactly this key since the row was first claimed; then goes on. */
 void recover_uploads(struct transfer *t, transfer_step_fn *then);
 
 /* A run that stops: abort these uploads within the time given; those that are aborted are forgotten by the tracker. */

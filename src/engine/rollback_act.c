@@ -1,6 +1,7 @@
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 #include "engine/rollback_aside.h"
+#include "engine/upload_mark.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,20 @@ static struct journal_entry entry_of(const struct rollback_item *it, const char 
 
 /* ---- uploads ------------------------------------------------------------------------------------- */
 
+static enum err_code abort_upload(struct rollback_job *j, const struct record *r,
+                                  struct objstore_result *result, struct err *e)
+{
+    char *id = upload_mark_id(r->upload_id);
+    enum err_code code = ERR_NOMEM;
+
+    if (id == NULL)
+        err_set(e, ERR_NOMEM, "out of memory");
+    else
+        code = objstore_abort_wait(j->g->store, r->target_key, id, result, e);
+    free(id);
+    return code;
+}
+
 /* Multipart uploads that a row left behind go before the row does, for nobody would look for them afterwards (P11). */
 static enum err_code abort_uploads(struct rollback_job *j, struct err *e)
 {
@@ -55,7 +70,7 @@ static enum err_code abort_uploads(struct rollback_job *j, struct err *e)
         entry.detail = r->upload_id;
         code = journal_add(j->g->journal, &entry, e);
         if (code == ERR_OK)
-            code = objstore_abort_wait(j->g->store, r->target_key, r->upload_id, &result, e);
+            code = abort_upload(j, r, &result, e);
         if (code == ERR_OK && result.outcome != OBJSTORE_DONE &&
             result.outcome != OBJSTORE_ABSENT) {
             it->refusal = ROLLBACK_UNPROVEN;

@@ -4,7 +4,9 @@
 #include "blobferry/base/str.h"
 #include "blobferry/codec/mime.h"
 #include "engine/recover.h"
+#include "engine/upload_mark.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void transfer_books_take(struct transfer_books *b)
@@ -118,7 +120,8 @@ void transfer_free(struct transfer *t)
     t->stale_len = 0;
     free(t->upload_id);
     free(t->list_token);
-    t->upload_id = t->list_token = NULL;
+    free(t->resume_id);
+    t->upload_id = t->list_token = t->resume_id = NULL;
     t->then = NULL;
     t->ended = t->waiting = false;
     t->r = NULL;
@@ -179,17 +182,21 @@ static enum err_code upload_began(void *user, const char *upload_id, uint64_t pa
                                   .batch_id = r->batch_id,
                                   .target_key = r->target_key,
                                   .detail = upload_id};
+    char *mark = upload_mark_make(upload_id, t->source.sha256);
     enum err_code code;
 
     free(t->upload_id);
     t->upload_id = str_dup(upload_id);
-    if (t->upload_id == NULL)
+    if (t->upload_id == NULL || mark == NULL) {
+        free(mark);
         return err_set(e, ERR_NOMEM, "out of memory");
+    }
     transfer_books_take(t->lane->books);
-    code = tracker_set_upload(g->tracker, r->id, g->owner, upload_id, (int64_t)part_size, e);
+    code = tracker_set_upload(g->tracker, r->id, g->owner, mark, (int64_t)part_size, e);
     if (code == ERR_OK)
         code = journal_add(g->journal, &entry, e);
     transfer_books_give(t->lane->books);
+    free(mark);
     if (code == ERR_CONFLICT) {
         t->lost = true;
         return code;
@@ -219,6 +226,9 @@ static void has_been_sent(struct transfer *t)
     t->sent =
         !t->result.resolved_by_look || t->result.bytes > 0; /* else it was there already, ours */
     t->seen = t->result.info;
+    if (t->result.parts_kept > 0)
+        (void)snprintf(t->outcome.detail, sizeof t->outcome.detail,
+                       "continued an earlier upload: %zu parts were there", t->result.parts_kept);
     if (!t->result.verified)
         transfer_read_back(t, true);
     else if (t->result.info.etag[0] == '\0')
@@ -239,6 +249,8 @@ static void put_answered(struct transfer *t)
     const struct objstore_result *r = &t->result;
 
     t->outcome.attempts += r->attempts;
+    free(t->resume_id); /* continued, or gone */
+    t->resume_id = NULL;
     if (t->lost) {
         lease_is_lost(t);
         return;
@@ -305,6 +317,7 @@ void transfer_put(struct transfer *t, enum objstore_if condition)
                                                                 ? r->content_type
                                                                 : mime_from_name(name)},
                                    .condition = condition,
+                                   .resume_upload = t->resume_id,
                                    .on_upload = upload_began,
                                    .upload_user = t,
                                },

@@ -67,6 +67,8 @@ struct transfer {
 
     char *
         upload_id; /* owned: multipart upload of this attempt, or of an earlier one, still to be aborted */
+    char *
+        resume_id; /* owned: upload of an earlier attempt that the PUT is to continue; NULL: none */
     char *stale[TRANSFER_UPLOADS_MAX]; /* owned */
     size_t stale_len;
     char *list_token; /* owned */

@@ -29,6 +29,7 @@ struct driver_target {
 
 struct objstore_ops {
     const char *scheme; /* "s3://" */
+    bool resumes;       /* put honours resume_upload */
     enum err_code (*parse)(const char *rest, struct driver_target *t, struct err *e);
     /* Allocates the store, zeroed, and sets its profile, features and name. */
     enum err_code (*open)(struct objstore **out, const struct driver_target *t,

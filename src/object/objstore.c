@@ -80,6 +80,11 @@ const char *objstore_name(const struct objstore *s)
     return s->name;
 }
 
+bool objstore_resumes(const struct objstore *s)
+{
+    return s->ops->resumes;
+}
+
 int64_t objstore_skew_ms(const struct objstore *s)
 {
     return s->ops->skew_ms == NULL ? 0 : s->ops->skew_ms(s);

@@ -217,6 +217,7 @@ static int64_t skew_ms(const struct objstore *store)
 
 const struct objstore_ops s3_ops = {
     .scheme = "s3://",
+    .resumes = true,
     .parse = parse,
     .open = open_store,
     .close = close_store,

@@ -14,6 +14,7 @@ enum s3_op {
     S3_DELETE_MANY,
     S3_LIST,
     S3_LIST_UPLOADS,
+    S3_LIST_PARTS,
     S3_CREATE,
     S3_PART,
     S3_COMPLETE,

@@ -17,6 +17,7 @@ const char *s3_explain_op(enum s3_op op)
         [S3_DELETE_MANY] = "DeleteObjects",
         [S3_LIST] = "ListObjectsV2",
         [S3_LIST_UPLOADS] = "ListMultipartUploads",
+        [S3_LIST_PARTS] = "ListParts",
         [S3_CREATE] = "CreateMultipartUpload",
         [S3_PART] = "UploadPart",
         [S3_COMPLETE] = "CompleteMultipartUpload",

@@ -243,6 +243,7 @@ void s3_multipart_abandon(struct s3_put *p)
 
 void s3_multipart_release(struct s3_put *p)
 {
+    s3_resume_release(p);
     s3_parts_release(p);
     free(p->upload_id);
     buf_release(&p->document);

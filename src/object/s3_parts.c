@@ -58,7 +58,7 @@ static uint64_t offset_of(const struct s3_put *p, size_t part)
     return (uint64_t)part * p->in.part_size;
 }
 
-static uint64_t length_of(const struct s3_put *p, size_t part)
+uint64_t s3_parts_length(const struct s3_put *p, size_t part)
 {
     const uint64_t left = p->in.size - offset_of(p, part);
     return left < p->in.part_size ? left : p->in.part_size;
@@ -70,7 +70,7 @@ static struct s3_body body_of(const struct s3_slot *slot)
     return (struct s3_body){.data = p->in.data,
                             .fd = p->in.fd,
                             .offset = offset_of(p, slot->part),
-                            .length = length_of(p, slot->part),
+                            .length = s3_parts_length(p, slot->part),
                             .sha256 = slot->sha256};
 }
 
@@ -93,7 +93,7 @@ static bool fail_read(struct s3_put *p, int errnum)
 /* One pass over the part for both digests. */
 static bool hash_file_part(struct s3_put *p, size_t part, struct digest *own)
 {
-    const uint64_t offset = offset_of(p, part), length = length_of(p, part);
+    const uint64_t offset = offset_of(p, part), length = s3_parts_length(p, part);
     uint64_t at = 0;
     char *piece = malloc(PIECE);
     int errnum = 0;
@@ -130,7 +130,7 @@ static bool hash_part(struct s3_slot *slot)
     digest_restart(&slot->tap);
     if (p->in.data != NULL) {
         const char *bytes = (const char *)p->in.data + offset_of(p, slot->part);
-        const size_t n = (size_t)length_of(p, slot->part);
+        const size_t n = (size_t)s3_parts_length(p, slot->part);
         digest_update(&slot->tap, bytes, n);
         digest_update(&p->whole, bytes, n);
     } else if (!hash_file_part(p, slot->part, &slot->tap)) {
@@ -282,6 +282,8 @@ void s3_parts_run(struct s3_put *p)
 
     for (size_t i = 0; i < p->slot_count && r->outcome == OBJSTORE_DONE; i++) {
         struct s3_slot *slot = &p->slots[i];
+        while (p->next_part < p->parts && p->etags[p->next_part] != NULL)
+            p->next_part++; /* an earlier process has sent it */
         if (slot->busy || p->next_part == p->parts)
             continue;
         slot->part = p->next_part++;

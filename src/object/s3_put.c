@@ -265,7 +265,8 @@ enum err_code s3_put_send(struct s3_put *p, struct err *e)
 static bool copy_input(struct s3_put *p, const struct objstore_put *in)
 {
     const char **const fields[] = {&p->in.meta.record_id, &p->in.meta.batch_id,
-                                   &p->in.meta.filename, &p->in.meta.content_type};
+                                   &p->in.meta.filename, &p->in.meta.content_type,
+                                   &p->in.resume_upload};
     unsigned char raw[DIGEST_SHA256_SIZE];
 
     p->in = *in;
@@ -299,6 +300,8 @@ enum err_code s3_put_start(struct objstore *store, const struct objstore_put *in
     code = copy_input(p, in) ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
     if (code == ERR_OK && in->part_size > 0 && in->size > 0)
         code = s3_parts_init(p, e);
+    if (code == ERR_OK)
+        code = s3_resume_init(p, e);
     if (code == ERR_OK)
         code = begin(p, e);
     if (code != ERR_OK)

@@ -2,8 +2,8 @@
  *
  *     look first (where the store does not honour the condition) -> PUT, or create, parts, complete -> settle
  *
- * s3_put.c: submit, single PUT.  s3_multipart.c: create, complete, abort.  s3_parts.c: the parts.  s3_lost.c: uploads whose
- * id was lost.  s3_settle.c: what is there? is it ours? is it right?  s3_echo.c: checksums that the store told. */
+ * s3_put.c: submit, single PUT.  s3_multipart.c: create, complete, abort.  s3_parts.c: the parts.  s3_resume.c: an upload that
+ * an earlier process began.  s3_lost.c: uploads whose id was lost.  s3_settle.c: what is there? is it ours? is it right?  s3_echo.c: checksums that the store told. */
 #ifndef BLOBFERRY_SRC_OBJECT_S3_PUT_H
 #define BLOBFERRY_SRC_OBJECT_S3_PUT_H
 
@@ -37,7 +37,7 @@ struct s3_slot {
 struct s3_put {
     struct s3_task task;
     struct objstore_put in; /* its strings are ours */
-    char *strings[4];
+    char *strings[5];
     char sha256[DIGEST_SHA256_HEX], sha256_base64[48];
     struct s3_headers_meta meta;
     struct s3_request request; /* PUT, create, complete, abort; DELETE when it is taken back */
@@ -65,6 +65,7 @@ struct s3_put {
     char *strays[S3_STRAYS_MAX]; /* uploads that a lost answer left, owned */
     size_t stray_count;
     int stray_pages;
+    struct s3_resume *resume; /* while an earlier upload is looked at */
 };
 
 /* ---- ending: s3_put.c ------------------------------------------------------------------------------- */
@@ -103,6 +104,14 @@ bool s3_multipart_leaf(const struct buf *body, const char *root, const char *nam
 enum err_code s3_parts_init(struct s3_put *p, struct err *e);
 void s3_parts_run(struct s3_put *p); /* start what may be started; go on when all are there */
 void s3_parts_release(struct s3_put *p);
+uint64_t s3_parts_length(const struct s3_put *p, size_t part); /* bytes */
+
+/* ---- s3_resume.c ----------------------------------------------------------------------------------------- */
+enum err_code s3_resume_init(struct s3_put *p, struct err *e); /* after s3_parts_init */
+bool s3_resume_wanted(const struct s3_put *p);
+/* In place of s3_multipart_create: goes on with s3_parts_run, or creates another upload. */
+void s3_resume_start(struct s3_put *p);
+void s3_resume_release(struct s3_put *p);
 
 /* ---- s3_lost.c --------------------------------------------------------------------------------------------- */
 /* The answer to CreateMultipartUpload was lost: find and abort what it may have left (P11), then create again. */

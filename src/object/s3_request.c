@@ -48,6 +48,7 @@ static const char *method_of(enum s3_op op)
     case S3_GET:
     case S3_LIST:
     case S3_LIST_UPLOADS:
+    case S3_LIST_PARTS:
     default:
         return "GET";
     }

@@ -129,6 +129,10 @@ static void go_on(struct s3_put *p)
     struct err e;
     enum err_code code = ERR_OK;
 
+    if (p->why == S3_LOOK_BEFORE && s3_resume_wanted(p)) {
+        s3_resume_start(p);
+        return;
+    }
     if (p->why == S3_LOOK_BEFORE && !p->sent) {
         code = p->parts > 0 ? s3_multipart_create(p, &e) : s3_put_send(p, &e);
     } else if (p->why == S3_LOOK_LAST) {

@@ -108,8 +108,9 @@ struct objstore_result {
     bool resolved_by_look; /* put, remove: the answer was lost, HEAD decided */
     bool locked;           /* remove: REJECTED because a lock or retention holds the object */
     int attempts;
-    uint64_t bytes; /* body bytes moved */
-    int status;     /* last HTTP status, 0 */
+    uint64_t bytes;    /* body bytes moved */
+    size_t parts_kept; /* put: parts of an earlier upload that were not sent again */
+    int status;        /* last HTTP status, 0 */
 };
 typedef void objstore_done_fn(void *user, const struct objstore_result *r);
 
@@ -151,10 +152,16 @@ struct objstore_put {
     enum err_code (*on_upload)(void *user, const char *upload_id, uint64_t part_size,
                                struct err *e);
     void *upload_user;
+    /* Multipart from a file, with part_sha256: an upload of this key that an earlier process began for the very same bytes with the
+     * same part size. Parts of it that are provably these bytes are not sent again. Where that cannot be it is aborted, and another
+     * one begun. It counts as this put's: whatever fails aborts it. NULL: none. Drivers that cannot (objstore_resumes) pass over it. */
+    const char *resume_upload;
     int part_concurrency; /* parts of this object under way at once; 0: 4 */
 };
 enum err_code objstore_put(struct objstore *s, const struct objstore_put *p, objstore_done_fn *done,
                            void *user, struct err *e);
+
+bool objstore_resumes(const struct objstore *s); /* objstore_put.resume_upload is honoured */
 
 enum err_code objstore_remove(struct objstore *s, const char *key, const char *if_match,
                               objstore_done_fn *done, void *user,
