@@ -53,7 +53,7 @@ static enum err_code open_tracker(struct wire *w, const struct config *c,
 }
 
 static enum err_code open_one(const struct config *c, const struct wire_needs *n,
-                              struct objstore **out, struct err *e)
+                              struct limiter *limiter, struct objstore **out, struct err *e)
 {
     char endpoint[1024], region[128];
     uint64_t retries = 0, seconds = 0;
@@ -63,7 +63,8 @@ static enum err_code open_one(const struct config *c, const struct wire_needs *n
                                  .region = config_get(c, CONFIG_REGION),
                                  .ca_file = config_get(c, CONFIG_CA_FILE),
                                  .concurrency = n->concurrency,
-                                 .bandwidth = n->bandwidth};
+                                 .bandwidth = n->bandwidth,
+                                 .limiter = limiter};
     enum err_code code;
 
     if (o.target == NULL) {
@@ -97,17 +98,17 @@ static enum err_code open_one(const struct config *c, const struct wire_needs *n
     return code;
 }
 
-/* One more store, for an event loop of its own. */
+/* One more store, for an event loop of its own; what the endpoint allows is for all of them together. */
 static enum err_code open_another(void *user, int concurrency, struct objstore **out, struct err *e)
 {
     const struct wire *w = user;
     struct wire_needs n = w->needs;
 
     n.concurrency = concurrency;
-    return open_one(w->config, &n, out, e);
+    return open_one(w->config, &n, objstore_limiter(w->engine.store), out, e);
 }
 
-/* A limit of bandwidth is one store's: it is not shared out. A directory gains nothing from a second one. */
+/* A directory gains nothing from a second one. */
 static enum err_code open_store(struct wire *w, const struct config *c, const struct wire_needs *n,
                                 struct err *e)
 {
@@ -115,11 +116,11 @@ static enum err_code open_store(struct wire *w, const struct config *c, const st
 
     w->config = c;
     w->needs = *n;
-    if (n->bandwidth == NULL && target != NULL && !str_starts(target, "file://")) {
+    if (target != NULL && !str_starts(target, "file://")) {
         w->engine.store_open = open_another;
         w->engine.store_user = w;
     }
-    return open_one(c, n, &w->engine.store, e);
+    return open_one(c, n, NULL, &w->engine.store, e);
 }
 
 /* The configuration as the audit shows it: settings and where they came from; no setting is a secret. */

@@ -80,6 +80,11 @@ const char *objstore_name(const struct objstore *s)
     return s->name;
 }
 
+struct limiter *objstore_limiter(struct objstore *s)
+{
+    return s == NULL || s->ops->limiter == NULL ? NULL : s->ops->limiter(s);
+}
+
 bool objstore_resumes(const struct objstore *s)
 {
     return s->ops->resumes;

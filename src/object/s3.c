@@ -215,6 +215,11 @@ static int64_t skew_ms(const struct objstore *store)
     return ((const struct s3_store *)store)->skew_ms;
 }
 
+static struct limiter *limiter(struct objstore *store)
+{
+    return ((struct s3_store *)store)->limiter;
+}
+
 const struct objstore_ops s3_ops = {
     .scheme = "s3://",
     .resumes = true,
@@ -236,5 +241,6 @@ const struct objstore_ops s3_ops = {
     .cancel_all = cancel_all,
     .requests = requests,
     .skew_ms = skew_ms,
+    .limiter = limiter,
     .probe = s3_probe,
 };

@@ -73,6 +73,8 @@ struct objstore_options {
 
 struct objstore;
 enum err_code objstore_open(struct objstore **out, const struct objstore_options *o, struct err *e);
+/* For the stores of other event loops of this process: borrowed, shared by whoever is opened with it; NULL: it has none. */
+struct limiter *objstore_limiter(struct objstore *s);
 void objstore_close(struct objstore *s); /* cancels what is under way; NULL is harmless */
 unsigned objstore_features(const struct objstore *s);
 void objstore_set_features(struct objstore *s, unsigned features);
