@@ -133,6 +133,8 @@ enum err_code d1_batches(struct tracker *t, const char *batch_id, size_t limit,
                          struct batch_list *out, struct err *e);
 enum err_code d1_batches_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
                                  struct err *e);
+/* Of the batches that a restore noted as touched. */
+void d1_batches_recount(struct d1 *d, struct d1_batch *b, const char *request);
 enum err_code d1_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
                       void *user, struct err *e);
 

@@ -30,10 +30,18 @@ static const char counted[] =
     " AS bytes FROM file_migrations AS m WHERE m.batch_id IN (SELECT batch_id FROM chosen)"
     " GROUP BY m.batch_id";
 
-static void chosen(struct buf *b, const struct sqlite_info *info, bool one, size_t limit)
+/* Which batches: all, the one that ?1 names, or those that a restore noted under the request ?1. */
+enum which { ALL, ONE, NOTED };
+
+static void chosen(struct buf *b, const struct sqlite_info *info, enum which which, size_t limit)
 {
     buf_str(b, "WITH chosen AS MATERIALIZED (SELECT b.* FROM migration_batches AS b WHERE ");
-    buf_str(b, !one                  ? "1"
+    if (which == NOTED) {
+        buf_str(b, "b.batch_id IN (SELECT ");
+        d1_value_back_sql(b, "(w.doc ->> '$[0]')");
+        buf_str(b, " FROM blobferry_work AS w WHERE w.request = ?1 AND w.act = 'touched') AND ");
+    }
+    buf_str(b, which != ONE          ? "1"
                : info->numeric_batch ? "b.batch_id = ?1 COLLATE BINARY AND"
                                        " CAST(b.batch_id AS TEXT) = ?1"
                                      : "b.batch_id = ?1 COLLATE BINARY");
@@ -43,12 +51,12 @@ static void chosen(struct buf *b, const struct sqlite_info *info, bool one, size
     buf_printf(b, "), counted AS MATERIALIZED (%s)", counted);
 }
 
-static void query(struct buf *b, const struct sqlite_info *info, bool one, size_t limit)
+static void query(struct buf *b, const struct sqlite_info *info, enum which which, size_t limit)
 {
     static const char *const texts[] = {"c.id",         "c.batch_id",     "c.status",
                                         "c.started_at", "c.completed_at", "c.created_at"};
 
-    chosen(b, info, one, limit);
+    chosen(b, info, which, limit);
     buf_str(b, " SELECT ");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         d1_value_sql(b, texts[i], D1_VALUE_KEPT);
@@ -113,7 +121,7 @@ enum err_code d1_batches(struct tracker *t, const char *batch_id, size_t limit,
     if (code != ERR_OK)
         return code;
     buf_init(&sql, 65536);
-    query(&sql, &d->info, batch_id != NULL, limit);
+    query(&sql, &d->info, batch_id != NULL ? ONE : ALL, limit);
     code = d1_query(d, &a, buf_cstr(&sql), &batch_id, batch_id != NULL, e);
     for (const struct json *r = d1_answer_rows(&a, 0); code == ERR_OK && r != NULL;
          r = json_next(r))
@@ -133,9 +141,9 @@ static const char derived[] =
     " WHEN n.total = n.completed + n.verified THEN 'completed' WHEN n.total = n.failed THEN"
     " 'failed' WHEN n.total = n.rolled_back THEN 'rolled_back' ELSE 'partial' END";
 
-static void refresh_sql(struct buf *b, const struct sqlite_info *info, bool one)
+static void refresh_sql(struct buf *b, const struct sqlite_info *info, enum which which)
 {
-    chosen(b, info, one, 0);
+    chosen(b, info, which, 0);
     buf_printf(b,
                ", should AS MATERIALIZED (SELECT c.batch_id AS of, coalesce(n.total, 0) AS total,"
                " coalesce(n.completed + n.verified, 0) AS completed, coalesce(n.failed, 0) AS"
@@ -151,7 +159,7 @@ static void refresh_sql(struct buf *b, const struct sqlite_info *info, bool one)
                " OR coalesce(b.failed_files, 0) <> s.failed"
                " OR coalesce(b.verified_files, 0) <> s.verified OR b.status IS NOT s.status"
                " OR (b.completed_at IS NULL) = (s.status NOT IN ('pending', 'processing')))",
-               derived, one ? 2 : 1);
+               derived, which == ALL ? 1 : 2);
 }
 
 enum err_code d1_batches_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
@@ -169,11 +177,43 @@ enum err_code d1_batches_refresh(struct tracker *t, const char *batch_id, int64_
         return code;
     timefmt_db(clock_wall_ms(), now);
     buf_init(&sql, 65536);
-    refresh_sql(&sql, &d->info, batch_id != NULL);
+    refresh_sql(&sql, &d->info, batch_id != NULL ? ONE : ALL);
     const char *const texts[] = {batch_id != NULL ? batch_id : now, now};
     code = d1_query(d, &a, buf_cstr(&sql), texts, batch_id != NULL ? 2 : 1, e);
     *changed = code == ERR_OK ? d1_answer_changes(&a, 0) : 0;
     d1_answer_release(&a);
     buf_release(&sql);
     return code;
+}
+
+/* Should its rows end a batch again, then at the time when it had ended. */
+static void put_ends(struct d1_batch *b, const char *request)
+{
+    struct buf sql;
+
+    buf_init(&sql, 8192);
+    buf_str(&sql, "UPDATE migration_batches AS b SET completed_at = s.ended FROM (SELECT ");
+    d1_value_back_sql(&sql, "(w.doc ->> '$[0]')");
+    buf_str(&sql, " AS of, ");
+    d1_value_back_sql(&sql, "(w.doc ->> '$[1]')");
+    buf_str(&sql, " AS ended FROM blobferry_work AS w WHERE w.request = ?1 AND w.act = 'ended'"
+                  " AND EXISTS (SELECT 1 FROM blobferry_work AS x WHERE x.request = ?1"
+                  " AND x.act = 'touched' AND x.doc ->> '$[0]' = w.doc ->> '$[0]')) AS s"
+                  " WHERE b.batch_id = s.of AND s.ended IS NOT NULL AND b.completed_at IS NOT NULL"
+                  " AND b.completed_at IS NOT s.ended");
+    d1_batch_add(b, buf_cstr(&sql), D1_TEXTS(request));
+    buf_release(&sql);
+}
+
+void d1_batches_recount(struct d1 *d, struct d1_batch *b, const char *request)
+{
+    char now[TIMEFMT_SIZE];
+    struct buf sql;
+
+    timefmt_db(clock_wall_ms(), now);
+    buf_init(&sql, 65536);
+    refresh_sql(&sql, &d->info, NOTED);
+    d1_batch_add(b, buf_cstr(&sql), D1_TEXTS(request, now));
+    buf_release(&sql);
+    put_ends(b, request);
 }

@@ -103,37 +103,45 @@ static const char act_sql[] = "CASE WHEN " V(
                                                                                                         "owed") " THEN 'refused'"
                                                                                                                 "  ELSE 'none' END ELSE 'clear' END";
 
-static const char
-    note_sql[] =
-        "INSERT INTO blobferry_work (request, n, at_ms, id, batch_id, was, became, act, doc, "
-        "verdict)"
-        " SELECT ?1, n, %lld, id, batch_id, was, became, act, doc,"
-        " CASE WHEN NOT mine THEN 'lost' WHEN act = 'refused' THEN 'changed' ELSE 'applied' END"
-        " FROM (SELECT j.key AS n, m.id AS id, " V("batch") " AS batch_id, " V(
-            "from") " AS was, " V("to") " AS became, %s AS act, j.value AS doc, m.id IS NOT NULL "
-                                        "AND (" V("owner") " IS NULL OR coalesce(r.lease_owner, "
-                                                           "'') = " V("owner") ") AS mine"
-                                                                               " FROM "
-                                                                               "json_each(?2) AS j "
-                                                                               "LEFT JOIN "
-                                                                               "file_migrations AS "
-                                                                               "m ON m.id = " V("i"
-                                                                                                "d") " AND m.status = " V("from") " COLLATE BINARY AND (" V(
-                                                                                   "batch") " IS "
-                                                                                            "NULL"
-                                                                                            " OR "
-                                                                                            "CAST("
-                                                                                            "m."
-                                                                                            "batch_"
-                                                                                            "id AS "
-                                                                                            "TEXT) "
-                                                                                            "= " V(
-                                                                                                "ba"
-                                                                                                "tc"
-                                                                                                "h") ")"
-                                                                                                     " LEFT JOIN blobferry_records AS r ON r.record_id = " V(
-                                                                                                         "id") " LEFT JOIN files AS f ON f.id = " V("file") ")"
-                                                                                                                                                            " WHERE NOT EXISTS (SELECT 1 FROM blobferry_work WHERE request = ?1)";
+static const char note_sql[] =
+    "INSERT INTO blobferry_work (request, n, at_ms, id, batch_id, was, became, act, doc, "
+    "verdict)"
+    " SELECT ?1, n, %lld, id, batch_id, was, became, act, doc,"
+    " CASE WHEN NOT mine THEN 'lost' WHEN act = 'refused' THEN 'changed' ELSE 'applied' END"
+    " FROM (SELECT j.key AS n, m.id AS id, " V("batch") " AS batch_id, " V("from") " AS was, " V(
+        "to") " AS became, %s AS act, j.value AS doc, m.id IS NOT NULL "
+              "AND (" V(
+                  "owner") " IS NULL OR coalesce(r.lease_owner, "
+                           "'') = " V(
+                               "owner") ") AS mine"
+                                        " FROM "
+                                        "json_each(?2) AS j "
+                                        "LEFT JOIN "
+                                        "file_migrations AS "
+                                        "m ON m.id = " V(
+                                            "i"
+                                            "d") " AND m.status = " V("from") " COLLATE BINARY AND "
+                                                                              "(" V(
+                                                                                  "batch") " IS "
+                                                                                           "NULL"
+                                                                                           " OR "
+                                                                                           "CAST("
+                                                                                           "m."
+                                                                                           "batch"
+                                                                                           "_"
+                                                                                           "id "
+                                                                                           "AS "
+                                                                                           "TEXT)"
+                                                                                           " "
+                                                                                           "= " V(
+                                                                                               "b"
+                                                                                               "a"
+                                                                                               "t"
+                                                                                               "c"
+                                                                                               "h") ")"
+                                                                                                    " LEFT JOIN blobferry_records AS r ON r.record_id = " V(
+                                                                                                        "id") " LEFT JOIN files AS f ON f.id = " V("file") ")"
+                                                                                                                                                           " WHERE NOT EXISTS (SELECT 1 FROM blobferry_work WHERE request = ?1)";
 
 void d1_move_note(const struct d1_work *w, struct d1_batch *b, const char *doc)
 {
