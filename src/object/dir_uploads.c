@@ -101,7 +101,7 @@ struct listing {
 
 static bool add_upload(struct listing *l, int dir, const char *id)
 {
-    char key[OBJKEY_MAX + 1];
+    char key[OBJKEY_MAX + 1], name[80];
     struct stat st = {0};
 
     if (!read_key(dir, id, key) || !str_starts(key, l->prefix))
@@ -114,7 +114,10 @@ static bool add_upload(struct listing *l, int dir, const char *id)
         l->entries = grown;
         l->cap = cap;
     }
-    (void)fstatat(dir, id, &st, AT_SYMLINK_NOFOLLOW);
+    (void)snprintf(name, sizeof name, "%s%s", id, DIR_UPLOAD_KEY);
+    if (fstatat(dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0 &&
+        fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        st.st_size = 0; /* no byte of it yet; its age is that of its key */
     struct objstore_entry *entry = &l->entries[l->count];
     *entry = (struct objstore_entry){.key = arena_strdup(&l->mem, key),
                                      .key_len = strlen(key),

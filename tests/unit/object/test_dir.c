@@ -124,6 +124,8 @@ static void note_upload(void *user, const struct objstore_result *r,
     assert_int_equal(r->outcome, OBJSTORE_DONE);
     assert_int_equal(page->n, 1);
     assert_string_equal(page->entries[0].key, "photos/x");
+    assert_int_equal(page->entries[0].size, 0);
+    assert_true(page->entries[0].last_modified_ms > clock_wall_ms() - 60000);
     snprintf(found, 64, "%s", page->entries[0].upload_id);
 }
 
