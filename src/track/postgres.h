@@ -207,8 +207,10 @@ struct postgres_work {
     /* Everything it tells its caller is set anew at each call. */
     enum err_code (*run)(struct postgres *p, void *user, struct err *e);
     void *user;
-    bool once;    /* cannot be run twice: no retry once it has begun */
-    bool bare;    /* neither looks at the schema nor makes our tables */
+    bool once; /* cannot be run twice: no retry once it has begun */
+    bool bare; /* neither looks at the schema nor makes our tables */
+    bool
+        by_index; /* touches few rows: the planner is kept from whole tables, whatever old statistics say */
     bool reading; /* one consistent snapshot (REPEATABLE READ, READ ONLY) and nothing is written */
 };
 /* BEGIN, run, COMMIT; retried within p->busy_ms. If the connection is lost at COMMIT, the server is asked what became of the

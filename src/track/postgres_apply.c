@@ -88,8 +88,8 @@ enum err_code postgres_apply(struct tracker *t, struct tracker_move *moves, size
     if (a.group == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     postgres_batch_init(&a.changes);
-    enum err_code code =
-        postgres_transaction(postgres_of(t), &(struct postgres_work){.run = apply, .user = &a}, e);
+    enum err_code code = postgres_transaction(
+        postgres_of(t), &(struct postgres_work){.run = apply, .user = &a, .by_index = true}, e);
     for (size_t i = 0; code != ERR_OK && i < n; i++)
         moves[i].applied = TRACKER_LOST; /* nothing was changed at all */
     postgres_batch_release(&a.changes);
@@ -126,5 +126,6 @@ enum err_code postgres_apply_debts_paid(struct tracker *t, const char *const *id
                                         const struct tracker_head *head, struct err *e)
 {
     struct debts d = {.ids = ids, .n = n, .head = head};
-    return postgres_transaction(postgres_of(t), &(struct postgres_work){.run = pay, .user = &d}, e);
+    return postgres_transaction(
+        postgres_of(t), &(struct postgres_work){.run = pay, .user = &d, .by_index = true}, e);
 }

@@ -126,11 +126,14 @@ static enum err_code find_candidates(struct postgres *p, struct claiming *k, str
         postgres_array_text(
             &batches, postgres_type_id(postgres_column(p, POSTGRES_M_BATCH), k->c->batch_ids[i]));
     const char *list = postgres_array_end(&batches);
-    PGresult *q = ask(p, k,
-                      "SELECT m.id::text, c.status FROM c JOIN file_migrations AS m ON m.id = c.id"
-                      " WHERE m.status::text = c.status ORDER BY m.id LIMIT $4::bigint"
-                      " FOR NO KEY UPDATE OF m SKIP LOCKED",
-                      list, e);
+    PGresult *q =
+        ask(p, k,
+            /* one by one in their order, until there are enough: no lock is taken in vain */
+            "SELECT x.id::text, x.status FROM (SELECT m.id, c.status FROM c"
+            " CROSS JOIN LATERAL (SELECT k.id FROM file_migrations AS k WHERE"
+            "  k.id = c.id AND k.status::text = c.status FOR NO KEY UPDATE SKIP LOCKED)"
+            " AS m LIMIT $4::bigint) AS x ORDER BY x.id",
+            list, e);
     code = q == NULL ? postgres_code(e) : keep_candidates(k, q, e);
     PQclear(q);
     if (code == ERR_OK && k->len > 0) {
@@ -390,8 +393,8 @@ enum err_code postgres_claim(struct tracker *t, const struct tracker_claim *c,
         k.limit *= SPARE;
     arena_init(&k.mem, (size_t)64 << 20);
     postgres_batch_init(&k.changes);
-    enum err_code code =
-        postgres_transaction(postgres_of(t), &(struct postgres_work){.run = claim, .user = &k}, e);
+    enum err_code code = postgres_transaction(
+        postgres_of(t), &(struct postgres_work){.run = claim, .user = &k, .by_index = true}, e);
     if (code != ERR_OK)
         record_list_reset(out);
     postgres_batch_release(&k.changes);

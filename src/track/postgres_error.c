@@ -148,11 +148,11 @@ enum err_code postgres_error_connect(struct postgres *p, struct err *e)
     err_set(e, ERR_DB, "cannot connect to '%s': %s", p->base.name, text);
     if (PQconnectionNeedsPassword(p->connection))
         return err_hint(e, "give the password by POSTGRES_PASSWORD, PGPASSWORD or ~/.pgpass");
+    if (strstr(said, "does not exist") != NULL && strstr(said, "database") != NULL)
+        return err_hint(e, "check the names in --db; a database is made with: createdb NAME");
     if (PQconnectionUsedPassword(p->connection) || strstr(said, "authentication failed") != NULL)
         return err_hint(e, "check user and password (POSTGRES_PASSWORD, PGPASSWORD, ~/.pgpass) and "
                            "the server's pg_hba.conf");
-    if (strstr(said, "does not exist") != NULL)
-        return err_hint(e, "check the names in --db; a database is made with: createdb NAME");
     if (strstr(said, "SSL") != NULL || strstr(said, "certificate") != NULL)
         return err_hint(e, "check sslmode and sslrootcert of --db, or PGSSLMODE and PGSSLROOTCERT");
     return err_hint(e, "see that the server runs, that host and port are right, and that it lets "

@@ -63,8 +63,8 @@ enum err_code postgres_lease_renew(struct tracker *t, const char *owner, int64_t
                                    struct err *e)
 {
     struct renewal r = {.owner = owner, .until_ms = until_ms};
-    return postgres_transaction(postgres_of(t), &(struct postgres_work){.run = renew, .user = &r},
-                                e);
+    return postgres_transaction(
+        postgres_of(t), &(struct postgres_work){.run = renew, .user = &r, .by_index = true}, e);
 }
 
 /* ---- release ---------------------------------------------------------------------------------------------- */
@@ -123,7 +123,7 @@ enum err_code postgres_lease_release(struct tracker *t, const char *owner, int64
 
     postgres_batch_init(&g.changes);
     enum err_code code = postgres_transaction(
-        postgres_of(t), &(struct postgres_work){.run = give_back, .user = &g}, e);
+        postgres_of(t), &(struct postgres_work){.run = give_back, .user = &g, .by_index = true}, e);
     *released = code == ERR_OK ? g.released : 0;
     postgres_batch_release(&g.changes);
     return code;
@@ -165,6 +165,7 @@ enum err_code postgres_lease_set_upload(struct tracker *t, const char *id, const
                                         const char *upload_id, int64_t part_size, struct err *e)
 {
     struct upload u = {.id = id, .owner = owner, .upload_id = upload_id, .part_size = part_size};
-    return postgres_transaction(postgres_of(t),
-                                &(struct postgres_work){.run = put_upload, .user = &u}, e);
+    return postgres_transaction(
+        postgres_of(t), &(struct postgres_work){.run = put_upload, .user = &u, .by_index = true},
+        e);
 }

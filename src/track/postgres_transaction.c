@@ -68,9 +68,12 @@ static enum err_code begin_reading(struct postgres *p, struct err *e)
 }
 
 /* *fits: p->info still tells what the tables are. All of it takes one round trip. */
-static enum err_code begin_writing(struct postgres *p, char xid[XID_SIZE], bool *fits,
-                                   struct err *e)
+static enum err_code begin_writing(struct postgres *p, const struct postgres_work *w,
+                                   char xid[XID_SIZE], bool *fits, struct err *e)
 {
+    static const char by_index[] =
+        ", set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),"
+        " set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)";
     char sql[2048], answer[XID_SIZE + sizeof p->info.cookie] = "";
 
     snprintf(sql, sizeof sql,
@@ -78,8 +81,8 @@ static enum err_code begin_writing(struct postgres *p, char xid[XID_SIZE], bool 
              "SELECT pg_current_xact_id()::text || ' ' || " POSTGRES_COOKIE
              ", set_config('lock_timeout', '%dms', true),"
              " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-             "  WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
-             p->busy_ms);
+             "  WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)%s",
+             p->busy_ms, w->by_index ? by_index : "");
     enum err_code code = command(p, sql, "begin a transaction", answer, sizeof answer, e);
     const size_t n = strcspn(answer, " ");
     if (code != ERR_OK)
@@ -112,7 +115,7 @@ static enum err_code begin(struct postgres *p, const struct postgres_work *w, ch
     if (code == ERR_OK && p->timeline[0] == '\0')
         timeline(p, p->timeline, sizeof p->timeline);
     for (int i = 0; code == ERR_OK && i < 3; i++) {
-        code = begin_writing(p, xid, &fits, e);
+        code = begin_writing(p, w, xid, &fits, e);
         if (code != ERR_OK || w->bare || (fits && p->info.schema.own))
             return code;
         roll_back(p);

@@ -76,7 +76,7 @@ class Postgres:
         found = re.fullmatch(r"(postgres://[^:]+):([^@]*)@(.*)/[^/]*", POSTGRES)
         self.user, self.password, self.host = found.groups()
         self.name = "bf_" + uuid.uuid4().hex[:20]
-        self.server(f'CREATE DATABASE "{self.name}"')
+        self.server(f'CREATE DATABASE "{self.name}" TEMPLATE blobferry_template')
         self.saved = None
         self.times = psycopg2.extensions.new_type((1114, 1184), "TIMES", self.text_of_time)
 
