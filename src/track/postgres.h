@@ -319,6 +319,9 @@ postgres_select_status(const struct postgres *p); /* m.status as text, by index 
 /* " AND …" for the dates of the filter. */
 void postgres_select_dates(struct postgres_select *q, const struct postgres *p,
                            const struct tracker_filter *f);
+/* Joins f and r to few rows of m, one by one by their indexes (OFFSET 0: a planner with old statistics may not read whole tables
+ * for it). */
+void postgres_select_joins(struct buf *sql, const struct postgres *p);
 /* Can this id be said as a string? */
 void postgres_select_usable(struct buf *sql, const struct postgres_column *c, const char *id);
 /* " FROM file_migrations m … WHERE …" with f and r joined only where the filter needs them. */

@@ -176,7 +176,6 @@ static bool still_free(const struct claiming *k, const struct candidate *a, cons
 /* Reads the locked rows into the list; those that may not be taken after all, or for which it has no room, are left. */
 static enum err_code read_rows(struct postgres *p, struct claiming *k, struct err *e)
 {
-    static const struct tracker_filter any;
     struct postgres_select select;
     struct postgres_array ids;
     enum err_code code = ERR_OK;
@@ -189,10 +188,11 @@ static enum err_code read_rows(struct postgres *p, struct claiming *k, struct er
     postgres_select_init(&select);
     buf_str(&select.sql, "SELECT ");
     postgres_row_columns(&select.sql, p);
-    postgres_select_filter(&select, p, &any, false);
+    buf_str(&select.sql, " FROM file_migrations AS m");
+    postgres_select_joins(&select.sql, p);
     const size_t n = postgres_select_value(
         &select, (struct postgres_arg)POSTGRES_T(taken_ids(p, k, false, false, &ids)));
-    buf_printf(&select.sql, " AND m.id = ANY ($%zu::%s[]) ORDER BY m.id", n,
+    buf_printf(&select.sql, " WHERE m.id = ANY ($%zu::%s[]) ORDER BY m.id", n,
                postgres_column(p, POSTGRES_M_ID)->type);
     for (size_t i = 0; i < k->len; i++)
         k->items[i].taken = false;

@@ -23,9 +23,8 @@ static void page_query(struct postgres_select *q, const struct postgres *p,
     }
     buf_str(&q->sql, " ORDER BY m.id LIMIT ");
     postgres_select_bind(q, (struct postgres_arg)POSTGRES_I((int64_t)limit), "bigint");
-    buf_printf(&q->sql, ") AS m LEFT JOIN files AS f ON %s", p->info.files_on);
-    if (p->info.schema.own)
-        buf_str(&q->sql, " LEFT JOIN blobferry_records AS r ON " POSTGRES_RECORDS_ON);
+    buf_str(&q->sql, ") AS m");
+    postgres_select_joins(&q->sql, p);
     buf_str(&q->sql, " ORDER BY m.id");
 }
 

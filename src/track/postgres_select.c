@@ -162,6 +162,16 @@ void postgres_select_filter(struct postgres_select *q, const struct postgres *p,
         postgres_select_dates(q, p, f);
 }
 
+void postgres_select_joins(struct buf *sql, const struct postgres *p)
+{
+    buf_printf(sql,
+               " LEFT JOIN LATERAL (SELECT f.* FROM files AS f WHERE %s OFFSET 0) AS f ON TRUE",
+               p->info.files_on);
+    if (p->info.schema.own)
+        buf_str(sql, " LEFT JOIN LATERAL (SELECT r.* FROM blobferry_records AS r"
+                     " WHERE " POSTGRES_RECORDS_ON " OFFSET 0) AS r ON TRUE");
+}
+
 void postgres_select_usable(struct buf *sql, const struct postgres_column *c, const char *id)
 {
     if (c->kind == POSTGRES_TEXT || c->kind == POSTGRES_OTHER)
