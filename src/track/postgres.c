@@ -1,5 +1,5 @@
 /* postgres: the driver's table, opening and closing. */
-#include "track/postgres.h"
+#include "track/postgres_plan.h"
 
 #include "blobferry/base/str.h"
 

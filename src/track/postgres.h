@@ -282,22 +282,9 @@ enum err_code postgres_run_end(struct tracker *t, const struct tracker_run *r, s
 enum err_code postgres_lock(struct tracker *t, const struct tracker_lock *l, struct err *e);
 enum err_code postgres_lock_release(struct tracker *t, const char *owner, struct err *e);
 
-/* ---- postgres_plan.c, postgres_keys.c, postgres_files.c: more in postgres_plan.h ---- */
+/* ---- planning: postgres_plan.h ---- */
 struct postgres_held;
 void postgres_held_free(struct postgres_held *h); /* NULL is harmless */
-enum err_code postgres_plan(struct tracker *t, tracker_plan_next_fn *next,
-                            tracker_plan_done_fn *done, void *user, const struct tracker_head *head,
-                            struct err *e);
-enum err_code postgres_keys_holder(struct tracker *t, const char *key_digest, char *batch,
-                                   size_t size, struct err *e);
-enum err_code postgres_files_batch_exists(struct tracker *t, const char *batch_id, bool *found,
-                                          struct err *e);
-enum err_code postgres_files_exists(struct tracker *t, const char *file_id, bool *found,
-                                    struct err *e);
-enum err_code postgres_files_without_key(struct tracker *t, const char *source_column,
-                                         const char *after_id, size_t limit,
-                                         struct record_list *out, struct err *e);
-
 /* ---- postgres_select.c, postgres_row.c, postgres_read.c, postgres_dump.c ------------------------------------------------------------ */
 /* SQL text that grows along with its bound values. */
 struct postgres_select {

@@ -1,5 +1,5 @@
 /* postgres_files: questions about the application's files, for planning. */
-#include "track/postgres.h"
+#include "track/postgres_plan.h"
 
 #include <string.h>
 

@@ -50,4 +50,18 @@ bool postgres_group_due(const struct postgres *p, const struct postgres_group *g
 /* Writes and empties it. A fault is told of the very row. */
 enum err_code postgres_group_flush(struct postgres *p, struct postgres_group *g, struct err *e);
 
+/* ---- postgres_plan.c, postgres_keys.c, postgres_files.c ---- */
+enum err_code postgres_plan(struct tracker *t, tracker_plan_next_fn *next,
+                            tracker_plan_done_fn *done, void *user, const struct tracker_head *head,
+                            struct err *e);
+enum err_code postgres_keys_holder(struct tracker *t, const char *key_digest, char *batch,
+                                   size_t size, struct err *e);
+enum err_code postgres_files_batch_exists(struct tracker *t, const char *batch_id, bool *found,
+                                          struct err *e);
+enum err_code postgres_files_exists(struct tracker *t, const char *file_id, bool *found,
+                                    struct err *e);
+enum err_code postgres_files_without_key(struct tracker *t, const char *source_column,
+                                         const char *after_id, size_t limit,
+                                         struct record_list *out, struct err *e);
+
 #endif
