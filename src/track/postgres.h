@@ -75,8 +75,7 @@ enum postgres_name {
     POSTGRES_F_UPDATED,
     POSTGRES_COLUMNS
 };
-/* What is known of the schema. */
-struct postgres_info {
+struct postgres_info { /* what is known of the schema */
     bool looked;
     char cookie[192]; /* changes with the tables; see POSTGRES_COOKIE */
     struct tracker_schema schema;
@@ -248,8 +247,7 @@ extern const struct postgres_ddl_table postgres_ddl_contract[POSTGRES_DDL_TABLES
 /* [v] leads from version v to v + 1; every '%' stands for p->info.home. */
 extern const char *const postgres_ddl_own[POSTGRES_OWN_VERSION];
 
-/* SQL for a text that changes when one of the tables is made, dropped or altered. xmin is the transaction that wrote a row of the
- * catalogue. */
+/* SQL for a text that changes when one of the tables is made, dropped or altered (xmin: which transaction wrote the row). */
 #define POSTGRES_COOKIE                                                                            \
     "coalesce((SELECT string_agg(c.oid::text || ':' || c.xmin::text || ':' ||"                     \
     " (SELECT sum(a.xmin::text::bigint)::text FROM pg_catalog.pg_attribute AS a"                   \
@@ -258,7 +256,6 @@ extern const char *const postgres_ddl_own[POSTGRES_OWN_VERSION];
     "  to_regclass('files'), to_regclass('blobferry_schema'))), '')"
 /* postgres_look.c: fills p->info anew; ERR_DB_SCHEMA when ours is of a newer blobferry. */
 enum err_code postgres_look(struct postgres *p, struct err *e);
-/* Is what p->info says still true, by the cookie of now? */
 bool postgres_schema_fits(const struct postgres *p, const char *cookie);
 /* Usable (looks again when something has changed)? For operations. */
 enum err_code postgres_schema_need(struct postgres *p, struct err *e);
@@ -373,6 +370,7 @@ enum err_code postgres_restore(struct tracker *t, const struct tracker_restore *
 /* ---- postgres_claim.c, postgres_lease.c, postgres_apply.c, postgres_pointer.c, postgres_shared.c ------------------------------------------ */
 enum err_code postgres_claim(struct tracker *t, const struct tracker_claim *c,
                              struct record_list *out, struct err *e);
+enum err_code postgres_lease_bury(struct postgres *p, const struct tracker_claim *c, struct err *e);
 enum err_code postgres_lease_owners(struct tracker *t, const char *me, tracker_owner_fn *fn,
                                     void *user, struct err *e);
 enum err_code postgres_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);

@@ -335,25 +335,6 @@ static enum err_code take(struct postgres *p, struct claiming *k, struct err *e)
     return code;
 }
 
-/* Leases of owners that are known to be dead end now. */
-static enum err_code bury(struct postgres *p, const struct tracker_claim *c, struct err *e)
-{
-    struct postgres_array owners;
-
-    if (c->dead_count == 0)
-        return ERR_OK;
-    postgres_array_init(&owners);
-    for (size_t i = 0; i < c->dead_count; i++)
-        postgres_array_text(&owners, c->dead_owners[i]);
-    enum err_code code =
-        postgres_statement_run(p,
-                               "UPDATE blobferry_records SET lease_until = 0"
-                               " WHERE lease_owner = ANY ($1::text[]) AND lease_until > 0",
-                               POSTGRES_ARGS(POSTGRES_T(postgres_array_end(&owners))), NULL, e);
-    postgres_array_release(&owners);
-    return code;
-}
-
 static enum err_code claim(struct postgres *p, void *user, struct err *e)
 {
     struct claiming *k = user;
@@ -369,7 +350,7 @@ static enum err_code claim(struct postgres *p, void *user, struct err *e)
     if (k->owner == NULL || k->now == NULL)
         return err_set(e, ERR_LIMIT, "the list of claimed rows is full");
     k->after_id = k->c->after_id;
-    code = bury(p, k->c, e);
+    code = postgres_lease_bury(p, k->c, e);
     /* An empty list means that nothing is left: rows that cannot be taken are passed over. */
     while (code == ERR_OK && k->out->len == 0) {
         code = find_candidates(p, k, e);

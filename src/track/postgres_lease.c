@@ -67,6 +67,25 @@ enum err_code postgres_lease_renew(struct tracker *t, const char *owner, int64_t
         postgres_of(t), &(struct postgres_work){.run = renew, .user = &r, .by_index = true}, e);
 }
 
+/* Leases of owners that are known to be dead end now. */
+enum err_code postgres_lease_bury(struct postgres *p, const struct tracker_claim *c, struct err *e)
+{
+    struct postgres_array owners;
+
+    if (c->dead_count == 0)
+        return ERR_OK;
+    postgres_array_init(&owners);
+    for (size_t i = 0; i < c->dead_count; i++)
+        postgres_array_text(&owners, c->dead_owners[i]);
+    enum err_code code =
+        postgres_statement_run(p,
+                               "UPDATE blobferry_records SET lease_until = 0"
+                               " WHERE lease_owner = ANY ($1::text[]) AND lease_until > 0",
+                               POSTGRES_ARGS(POSTGRES_T(postgres_array_end(&owners))), NULL, e);
+    postgres_array_release(&owners);
+    return code;
+}
+
 /* ---- release ---------------------------------------------------------------------------------------------- */
 
 struct giving {
