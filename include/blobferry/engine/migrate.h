@@ -14,7 +14,7 @@ struct migrate_options {
     size_t batch_count;
     bool retry_failed;
     bool again;              /* rolled back rows too */
-    int concurrency;         /* files at once; 0: 16 */
+    int concurrency;         /* files at once; 0: 64, and as many requests as go well */
     int loops;               /* event loops; 0: by processors */
     uint64_t part_size;      /* 0: 16 MiB */
     int64_t max_failures;    /* stop after so many failed files; -1: never */
