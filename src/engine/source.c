@@ -4,6 +4,7 @@
 #include "blobferry/base/fsio.h"
 #include "blobferry/base/str.h"
 #include "blobferry/codec/text.h"
+#include "engine/source_io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CHUNK     ((size_t)128 << 10)
-#define PARTS_MAX UINT64_C(10000) /* S3's limit for one upload */
 
 /* ---- root ----------------------------------------------------------------------------------------------- */
 
@@ -124,6 +122,7 @@ void source_close(struct source *s)
         close(s->fd);
     free(s->data);
     free(s->part_sha256);
+    free(s->twin);
     digest_release(&s->whole);
     digest_release(&s->part);
     digest_release(&s->other);
@@ -133,7 +132,7 @@ void source_close(struct source *s)
 
 /* ---- hashing -------------------------------------------------------------------------------------------- */
 
-static enum err_code changed(struct err *e, const char *what)
+enum err_code source_changed(struct err *e, const char *what)
 {
     err_set(e, ERR_FILE_CHANGED, "the source %s while it was read", what);
     if (e != NULL)
@@ -142,7 +141,7 @@ static enum err_code changed(struct err *e, const char *what)
 }
 
 /* Exactly n bytes at `offset`. */
-static enum err_code read_at(const struct source *s, void *to, size_t n, uint64_t offset,
+enum err_code source_read_at(const struct source *s, void *to, size_t n, uint64_t offset,
                              struct err *e)
 {
     char *next = to;
@@ -154,7 +153,7 @@ static enum err_code read_at(const struct source *s, void *to, size_t n, uint64_
         if (got < 0)
             return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
         if (got == 0)
-            return changed(e, "became shorter");
+            return source_changed(e, "became shorter");
         next += got;
         offset += (uint64_t)got;
         n -= (size_t)got;
@@ -162,7 +161,7 @@ static enum err_code read_at(const struct source *s, void *to, size_t n, uint64_
     return ERR_OK;
 }
 
-static enum err_code ends_there(const struct source *s, struct err *e)
+enum err_code source_ends_there(const struct source *s, struct err *e)
 {
     char one;
     ssize_t got;
@@ -172,7 +171,7 @@ static enum err_code ends_there(const struct source *s, struct err *e)
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
-    return got == 0 ? ERR_OK : changed(e, "became longer");
+    return got == 0 ? ERR_OK : source_changed(e, "became longer");
 }
 
 /* The whole file into s->data, which has room for one byte more: the end is seen in the same read. */
@@ -186,158 +185,54 @@ static enum err_code read_whole(struct source *s, size_t size, struct err *e)
     if (got < 0)
         return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
     if ((size_t)got > size)
-        return changed(e, "became longer");
+        return source_changed(e, "became longer");
     if ((size_t)got == size)
         return ERR_OK; /* exactly its bytes, though one more was asked for */
     /* interrupted, or shorter by now */
-    const enum err_code code = read_at(s, s->data + got, size - (size_t)got, (uint64_t)got, e);
-    return code == ERR_OK ? ends_there(s, e) : code;
+    const enum err_code code =
+        source_read_at(s, s->data + got, size - (size_t)got, (uint64_t)got, e);
+    return code == ERR_OK ? source_ends_there(s, e) : code;
 }
 
 /* A recorded SHA-256 is compared with the one that is made anyway; MD5 and SHA-1 need a digest of their own. */
-static enum err_code begin_digests(struct source *s, struct err *e)
+static enum err_code digest_loaded(struct source *s, size_t size, struct err *e)
 {
-    enum err_code code = ERR_OK;
+    const enum digest_kind kind = s->expected.kind;
+    unsigned char whole[DIGEST_SHA256_SIZE], other[DIGEST_MAX];
 
-    s->hashed = 0;
-    s->matches = false;
-    s->sha256[0] = '\0';
-    digest_release(&s->whole);
-    digest_release(&s->part);
-    digest_release(&s->other);
-    code = digest_init(&s->whole, DIGEST_SHA256, e);
-    if (code == ERR_OK && s->part_size > 0)
-        code = digest_init(&s->part, DIGEST_SHA256, e);
-    if (code == ERR_OK && s->expected.kind != DIGEST_NONE && s->expected.kind != DIGEST_SHA256)
-        code = digest_init(&s->other, s->expected.kind, e);
-    return code;
-}
-
-static void end_digests(struct source *s)
-{
-    unsigned char whole[DIGEST_MAX], other[DIGEST_MAX];
-
-    digest_final(&s->whole, whole);
-    text_hex(whole, DIGEST_SHA256_SIZE, s->sha256);
-    s->matches = true;
-    if (s->other.kind != DIGEST_NONE) {
+    digest_sha256(s->data, size, whole);
+    text_hex(whole, sizeof whole, s->sha256);
+    s->hashed = size;
+    if (kind == DIGEST_NONE || kind == DIGEST_SHA256) {
+        s->matches = kind == DIGEST_NONE || checksum_equal(&s->expected, whole);
+        return ERR_OK;
+    }
+    const enum err_code code = digest_init(&s->other, kind, e);
+    if (code == ERR_OK) {
+        digest_update(&s->other, s->data, size);
         digest_final(&s->other, other);
         s->matches = checksum_equal(&s->expected, other);
-    } else if (s->expected.kind == DIGEST_SHA256) {
-        s->matches = checksum_equal(&s->expected, whole);
     }
-}
-
-static void end_part(struct source *s, uint64_t index)
-{
-    unsigned char raw[DIGEST_MAX];
-
-    digest_final(&s->part, raw);
-    memcpy(s->part_sha256[index], raw, DIGEST_SHA256_SIZE);
-    digest_restart(&s->part);
-}
-
-static void feed(struct source *s, const char *p, size_t n)
-{
-    digest_update(&s->whole, p, n);
-    if (s->other.kind != DIGEST_NONE)
-        digest_update(&s->other, p, n);
-    while (s->part_size > 0 && n > 0) {
-        const uint64_t room = s->part_size - s->hashed % s->part_size;
-        const size_t take = n < room ? n : (size_t)room;
-        digest_update(&s->part, p, take);
-        s->hashed += take;
-        p += take;
-        n -= take;
-        if (s->hashed % s->part_size == 0)
-            end_part(s, s->hashed / s->part_size - 1);
-    }
-    s->hashed += n;
+    digest_release(&s->other);
+    return code;
 }
 
 enum err_code source_load(struct source *s, size_t max, struct err *e)
 {
     const size_t size = (size_t)s->identity.size;
-    const bool in_one =
-        s->expected.kind == DIGEST_NONE || s->expected.kind == DIGEST_SHA256; /* one digest does */
     enum err_code code;
 
     if ((uint64_t)s->identity.size > max)
         return err_set(e, ERR_LIMIT, "the source has %lld bytes, more than %zu",
                        (long long)s->identity.size, max);
     s->part_size = 0;
-    code = in_one ? ERR_OK : begin_digests(s, e);
-    if (code != ERR_OK)
-        return code;
     free(s->data);
     s->data = malloc(size + 1);
     if (s->data == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     code = read_whole(s, size, e);
     s->data[size] = '\0';
-    if (code == ERR_OK && in_one) {
-        unsigned char whole[DIGEST_SHA256_SIZE];
-        digest_sha256(s->data, size, whole);
-        text_hex(whole, sizeof whole, s->sha256);
-        s->hashed = size;
-        s->matches = s->expected.kind == DIGEST_NONE || checksum_equal(&s->expected, whole);
-    } else if (code == ERR_OK) {
-        feed(s, s->data, size);
-        end_digests(s);
-    }
-    return code;
-}
-
-enum err_code source_hash_begin(struct source *s, uint64_t part_size, struct err *e)
-{
-    const uint64_t size = (uint64_t)s->identity.size;
-
-    free(s->part_sha256);
-    s->part_sha256 = NULL;
-    s->part_size = part_size;
-    s->parts = 0;
-    if (part_size > 0) {
-        s->parts = size == 0 ? 1 : size / part_size + (size % part_size != 0);
-        if (s->parts > PARTS_MAX)
-            return err_set(e, ERR_LIMIT, "the source would need %llu parts, more than %llu",
-                           (unsigned long long)s->parts, (unsigned long long)PARTS_MAX);
-        s->part_sha256 = calloc((size_t)s->parts, sizeof *s->part_sha256);
-        if (s->part_sha256 == NULL)
-            return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return begin_digests(s, e);
-}
-
-enum err_code source_hash_step(struct source *s, uint64_t bytes, bool *done, struct err *e)
-{
-    const uint64_t size = (uint64_t)s->identity.size;
-    char chunk[CHUNK];
-    enum err_code code = ERR_OK;
-
-    *done = s->sha256[0] != '\0';
-    if (*done)
-        return ERR_OK;
-    while (bytes > 0 && s->hashed < size) {
-        uint64_t n = size - s->hashed;
-        n = n < bytes ? n : bytes;
-        n = n < sizeof chunk ? n : sizeof chunk;
-        code = read_at(s, chunk, (size_t)n, s->hashed, e);
-        if (code != ERR_OK)
-            return code;
-        feed(s, chunk, (size_t)n);
-        bytes -= n;
-    }
-    if (s->hashed < size)
-        return ERR_OK;
-    code = ends_there(s, e);
-    if (code != ERR_OK)
-        return code;
-    if (s->part_size > 0 && (size == 0 || size % s->part_size != 0))
-        end_part(s, s->parts - 1);
-    end_digests(s);
-    *done = true;
-    return ERR_OK;
+    return code == ERR_OK ? digest_loaded(s, size, e) : code;
 }
 
 /* ---- proof ---------------------------------------------------------------------------------------------- */
@@ -351,14 +246,14 @@ enum err_code source_unchanged(const struct source *s, const struct source_root 
 
     /* The file that we hold open cannot give its inode away: what the name leads to is this very file, or another one. */
     if (!fsio_stat_beneath(root->fd, base_of(root, path), path, &st))
-        return changed(e, "was removed or renamed");
+        return source_changed(e, "was removed or renamed");
     now = identity_of(&st);
     if (now.device != was->device || now.inode != was->inode)
-        return changed(e, "was replaced");
+        return source_changed(e, "was replaced");
     if (now.size != was->size)
-        return changed(e, now.size < was->size ? "became shorter" : "became longer");
+        return source_changed(e, now.size < was->size ? "became shorter" : "became longer");
     if (now.mtime_ns != was->mtime_ns || now.ctime_ns != was->ctime_ns)
-        return changed(e, "was touched");
+        return source_changed(e, "was touched");
     return ERR_OK;
 }
 

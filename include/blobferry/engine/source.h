@@ -36,6 +36,7 @@ struct source {
     unsigned char (*part_sha256)[32]; /* owned; with part_size > 0 */
     uint64_t part_size, parts;
     uint64_t hashed;                  /* bytes so far */
+    struct sha256_twin *twin;         /* owned; does the work of whole and part where it can */
     struct digest whole, part, other; /* other: MD5 or SHA-1 for `expected` */
 };
 /* ERR_FILE_*; expected_checksum is the record's original_checksum (NULL none, ERR_PARSE unknown form). */
