@@ -55,7 +55,6 @@ struct objstore_ops {
     enum err_code (*ping)(struct objstore *s, objstore_done_fn *done, void *user, struct err *e);
 
     enum err_code (*run)(struct objstore *s, int timeout_ms, struct err *e);
-    struct limiter *(*limiter)(const struct objstore *s); /* optional */
     void (*wakeup)(struct objstore *s); /* optional: where run may sleep */
     size_t (*active)(const struct objstore *s);
     void (*cancel_all)(struct objstore *s);

@@ -339,11 +339,6 @@ enum err_code objstore_run(struct objstore *s, int timeout_ms, struct err *e)
     return s->ops->run(s, deliver(s, false) ? 0 : timeout_ms, e);
 }
 
-struct limiter *objstore_limiter(const struct objstore *s)
-{
-    return s->ops->limiter != NULL ? s->ops->limiter(s) : NULL;
-}
-
 void objstore_wakeup(struct objstore *s)
 {
     if (s->ops->wakeup != NULL)

@@ -180,11 +180,6 @@ static enum err_code run(struct objstore *store, int timeout_ms, struct err *e)
     return http_run(((struct s3_store *)store)->http, timeout_ms, e);
 }
 
-static struct limiter *limiter_of(const struct objstore *store)
-{
-    return ((const struct s3_store *)store)->limiter;
-}
-
 static void wakeup(struct objstore *store)
 {
     http_wakeup(((struct s3_store *)store)->http);
@@ -241,7 +236,6 @@ const struct objstore_ops s3_ops = {
     .list_uploads = s3_list_uploads,
     .ping = s3_list_ping,
     .run = run,
-    .limiter = limiter_of,
     .wakeup = wakeup,
     .active = active,
     .cancel_all = cancel_all,

@@ -222,8 +222,6 @@ enum err_code objstore_ping(struct objstore *s, objstore_done_fn *done, void *us
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
 enum err_code objstore_run(struct objstore *s, int timeout_ms, struct err *e);
-/* For further stores of the same endpoint; borrowed, NULL none. */
-struct limiter *objstore_limiter(const struct objstore *s);
 void objstore_wakeup(struct objstore *s); /* ends objstore_run; the only call for other threads */
 size_t objstore_active(const struct objstore *s);
 void objstore_cancel_all(
