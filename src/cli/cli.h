@@ -38,6 +38,7 @@ int cmd_status(struct cli *cli);
 int cmd_audit(struct cli *cli);
 int cmd_analyze(struct cli *cli);
 int cmd_backup(struct cli *cli);
+int cmd_doctor(struct cli *cli);
 int cmd_db(struct cli *cli);
 
 extern const struct option_spec cmd_init_options[];
@@ -49,6 +50,7 @@ extern const struct option_spec cmd_status_options[];
 extern const struct option_spec cmd_audit_options[];
 extern const struct option_spec cmd_analyze_options[];
 extern const struct option_spec cmd_backup_options[];
+extern const struct option_spec cmd_doctor_options[];
 extern const struct option_spec cmd_db_options[];
 
 #endif

@@ -30,5 +30,9 @@ const struct command cli_commands[] = {
     {"db", "look after the tracking data: upgrade its tables, check its rows, copy it elsewhere",
      "upgrade [--dry-run] [--indexes] | check [--fix] | copy [--from URL] --to URL [--confirm]",
      cmd_db_options, db_words, true, cmd_db},
+    {"doctor",
+     "settings, credentials, bucket, clock, what the endpoint honours, database, folders, uploads",
+     "[--clean-uploads [--older-than AGE]] [--no-probe]", cmd_doctor_options, NULL, false,
+     cmd_doctor},
     {NULL, NULL, NULL, NULL, NULL, false, NULL},
 };

@@ -59,8 +59,9 @@ struct objstore_ops {
     size_t (*active)(const struct objstore *s);
     void (*cancel_all)(struct objstore *s);
     void (*requests)(const struct objstore *s, struct objstore_requests *out);
-    int64_t (*skew_ms)(const struct objstore *s);   /* optional */
-    struct limiter *(*limiter)(struct objstore *s); /* optional */
+    int64_t (*skew_ms)(const struct objstore *s);           /* optional */
+    bool (*lead_ms)(const struct objstore *s, int64_t *ms); /* optional */
+    struct limiter *(*limiter)(struct objstore *s);         /* optional */
     /* Optional: blocks; NULL: what open said is all there is to know. */
     enum err_code (*probe)(struct objstore *s, unsigned *features, struct err *e);
 };

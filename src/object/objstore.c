@@ -80,6 +80,11 @@ const char *objstore_name(const struct objstore *s)
     return s->name;
 }
 
+bool objstore_lead_ms(const struct objstore *s, int64_t *ms)
+{
+    return s->ops->lead_ms != NULL && s->ops->lead_ms(s, ms);
+}
+
 struct limiter *objstore_limiter(struct objstore *s)
 {
     return s == NULL || s->ops->limiter == NULL ? NULL : s->ops->limiter(s);

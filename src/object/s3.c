@@ -215,6 +215,14 @@ static int64_t skew_ms(const struct objstore *store)
     return ((const struct s3_store *)store)->skew_ms;
 }
 
+static bool lead_ms(const struct objstore *store, int64_t *ms)
+{
+    const struct s3_store *s = (const struct s3_store *)store;
+
+    *ms = s->lead_ms;
+    return s->lead_known;
+}
+
 static struct limiter *limiter(struct objstore *store)
 {
     return ((struct s3_store *)store)->limiter;
@@ -241,6 +249,7 @@ const struct objstore_ops s3_ops = {
     .cancel_all = cancel_all,
     .requests = requests,
     .skew_ms = skew_ms,
+    .lead_ms = lead_ms,
     .limiter = limiter,
     .probe = s3_probe,
 };

@@ -24,7 +24,8 @@ struct s3_store {
     struct retry_policy retry;
     int64_t skew_ms; /* added to our clock */
     bool skew_adopted;
-    int64_t lead_ms;  /* the server's clock minus ours, by the last Date header */
+    int64_t lead_ms; /* the server's clock minus ours, by the last Date header */
+    bool lead_known;
     bool bucket_seen; /* some answer has proved that the bucket is there */
     size_t active;
     struct bandwidth bandwidth;

@@ -251,8 +251,10 @@ static void learn(struct s3_store *s, const struct http_response *response,
 {
     int64_t server;
 
-    if (s3_classify_date(response, &server))
+    if (s3_classify_date(response, &server)) {
         s->lead_ms = server - clock_wall_ms();
+        s->lead_known = true;
+    }
     if (is->verdict == S3_OK || (is->verdict == S3_ABSENT && is->error.code[0] != '\0'))
         s->bucket_seen = true;
 }

@@ -87,6 +87,8 @@ const char *
 objstore_name(const struct objstore *s); /* "s3://bucket at host" or "file:///dir": for messages */
 /* What was added to our clock because the store called it wrong (RequestTimeTooSkewed): to be audited once. */
 int64_t objstore_skew_ms(const struct objstore *s);
+/* The server's clock minus this machine's, by its last answer; false when none has told. */
+bool objstore_lead_ms(const struct objstore *s, int64_t *ms);
 
 /* ---- outcomes ----------------------------------------------------------------------------------- */
 enum objstore_outcome {
