@@ -4,6 +4,7 @@
 
 #define PAUSE_MIN_MS 250
 #define PAUSE_MAX_MS 5000
+#define PROBED_MS    50
 
 void limiter_breaker_init(struct limiter_breaker *b, int silent_keys, int64_t dead_ms)
 {
@@ -34,9 +35,11 @@ enum limiter_verdict limiter_breaker_admit(struct limiter_breaker *b, bool *prob
         return LIMITER_GO;
     if (left <= 0)
         return LIMITER_DEAD; /* a probe that is still under way may bring it back to life */
-    *wait_ms = left;
-    if (b->circuit == LIMITER_HALF_OPEN)
+    if (b->circuit ==
+        LIMITER_HALF_OPEN) { /* the probe may be another loop's, whose answer wakes nobody here */
+        *wait_ms = left < PROBED_MS ? left : PROBED_MS;
         return LIMITER_WAIT;
+    }
     if (now_ms < b->next_probe_ms) {
         *wait_ms = b->next_probe_ms - now_ms < left ? b->next_probe_ms - now_ms : left;
         return LIMITER_WAIT;

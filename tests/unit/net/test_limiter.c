@@ -421,6 +421,7 @@ static void test_limiter_opens_for_silence_on_different_keys(void **state)
     assert_int_equal(circuit(l), LIMITER_HALF_OPEN);
     struct limiter_ticket second = {.key = 98};
     assert_int_equal(limiter_admit(l, &c, &second, 2000, &wait_ms), LIMITER_WAIT);
+    assert_true(wait_ms <= 100); /* the answer may be another loop's */
     limiter_done(l, &c, &t, &(struct limiter_report){.outcome = LIMITER_ANSWERED}, 2001);
     assert_int_equal(circuit(l), LIMITER_CLOSED);
     assert_int_equal(limiter_admit(l, &c, &second, 2002, &wait_ms), LIMITER_GO);
