@@ -89,6 +89,18 @@ static enum err_code copy(struct cli *cli, struct tracker *source, const struct 
     return code;
 }
 
+/* As --db: of a known kind, and without a password in it (P8). */
+static enum err_code check_url(struct cli *cli, const char *name, const char *url)
+{
+    struct config c;
+    enum err_code code;
+
+    config_init(&c);
+    code = config_set(&c, "db", url, name, &cli->err);
+    config_release(&c);
+    return code == ERR_OK ? ERR_OK : err_wrap(&cli->err, "%s", name);
+}
+
 enum err_code cmd_db_copy(struct cli *cli)
 {
     const struct args *a = &cli->args;
@@ -108,6 +120,11 @@ enum err_code cmd_db_copy(struct cli *cli)
         from = config_get(&cli->config, CONFIG_DB);
     if (str_empty(from) || str_empty(to))
         return cli_usage(cli, "'db copy' needs --to URL", "such as --to sqlite:PATH");
+    code = check_url(cli, "--from", from);
+    if (code == ERR_OK)
+        code = check_url(cli, "--to", to);
+    if (code != ERR_OK)
+        return code;
     code = wire_open_tracker(&source, &cli->config,
                              &(struct tracker_options){.url = from, .read_only = true}, &cli->err);
     if (code == ERR_OK)

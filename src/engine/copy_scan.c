@@ -47,7 +47,11 @@ static enum err_code on_row(void *user, size_t table, const struct tracker_value
         return err_set(e, ERR_CANCELLED, "stopped by a signal");
     for (size_t k = 0; k < n; k++) {
         const struct copy_rule *rule = &j->rules[table][k];
+        const struct tracker_column *column = &j->target.tables[table].items[k];
         const char *defect = tracker_value_defect(&values[k], rule->kind);
+        if (values[k].type == TRACKER_NULL &&
+            (column->not_null || (column->unique && str_ieq(column->name, "id"))))
+            defect = "must have a value";
         if (defect != NULL)
             tell(j, table, values, k, defect);
     }

@@ -2,6 +2,7 @@
 #include "track/postgres_plan.h"
 
 #include "blobferry/base/str.h"
+#include "track/postgres_copy.h"
 
 #include <stdlib.h>
 
@@ -54,7 +55,9 @@ static enum err_code postgres_open(struct tracker **out, const struct tracker_op
         .debts_paid = postgres_apply_debts_paid, .shared_keys = postgres_shared_keys,              \
         .refresh = postgres_refresh, .records = postgres_read_records,                             \
         .totals = postgres_read_totals, .batches = postgres_batches, .dump = postgres_dump,        \
-        .restore = postgres_restore,                                                               \
+        .restore = postgres_restore, .ask = postgres_copy_ask, .strict = true,                     \
+        .columns = postgres_copy_columns, .copy_out = postgres_copy_out,                           \
+        .copy_in = postgres_copy_in, .copy_put = postgres_copy_put,                                \
     }
 
 /* Both schemes are libpq's. */

@@ -101,6 +101,7 @@ enum postgres_fault {
 
 struct postgres {
     struct tracker base;
+    struct postgres_copy *copy; /* under way */
     PGconn *connection;
     bool read_only;
     bool in_transaction;
@@ -263,6 +264,8 @@ enum err_code postgres_schema_inspect(struct tracker *t, struct tracker_schema *
 enum err_code postgres_schema_require(struct tracker *t, struct err *e);
 enum err_code postgres_schema_init(struct tracker *t, int *created, struct err *e);
 enum err_code postgres_schema_prepare(struct tracker *t, struct err *e);
+enum err_code postgres_schema_own(struct postgres *p,
+                                  struct err *e); /* the same inside a transaction */
 
 /* ---- postgres_wait.c: hints of new batches ---- */
 enum err_code postgres_wait_tell(struct postgres *p, struct err *e); /* inside a transaction */

@@ -124,6 +124,13 @@ static enum err_code make(struct postgres *p, void *user, struct err *e)
     return code;
 }
 
+enum err_code postgres_schema_own(struct postgres *p, struct err *e)
+{
+    struct making m = {0};
+
+    return make(p, &m, e);
+}
+
 static enum err_code make_missing(struct postgres *p, bool contract, int *created, struct err *e)
 {
     struct making m = {.contract = contract};

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const tables[TRACKER_COPIED] = {
-    "migration_batches", "file_migrations", "files",
-    "blobferry_records", "blobferry_runs",  "blobferry_heads"};
+/* Those that others may refer to come first. */
+static const char *const tables[TRACKER_COPIED] = {"migration_batches", "files",
+                                                   "file_migrations",   "blobferry_records",
+                                                   "blobferry_runs",    "blobferry_heads"};
 
 const char *tracker_copy_table(size_t table)
 {
