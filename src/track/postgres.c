@@ -55,7 +55,10 @@ static enum err_code postgres_open(struct tracker **out, const struct tracker_op
         .debts_paid = postgres_apply_debts_paid, .shared_keys = postgres_shared_keys,              \
         .refresh = postgres_refresh, .records = postgres_read_records,                             \
         .totals = postgres_read_totals, .batches = postgres_batches, .dump = postgres_dump,        \
-        .restore = postgres_restore, .ask = postgres_copy_ask, .strict = true,                     \
+        .restore = postgres_restore, .check_begin = postgres_check_begin,                          \
+        .check_end = postgres_check_end, .check_false = "false",                                   \
+        .index_list = postgres_check_list, .missing_indexes = postgres_check_missing,              \
+        .upgrade = postgres_check_upgrade, .ask = postgres_copy_ask, .strict = true,               \
         .columns = postgres_copy_columns, .copy_out = postgres_copy_out,                           \
         .copy_in = postgres_copy_in, .copy_put = postgres_copy_put,                                \
     }

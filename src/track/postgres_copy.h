@@ -16,4 +16,14 @@ enum err_code postgres_copy_in(struct tracker *t, const struct tracker_copy_in *
 enum err_code postgres_copy_put(struct tracker *t, size_t table, const struct tracker_value *values,
                                 size_t n, struct err *e);
 
+/* postgres_check.c, postgres_check_rules.c */
+void postgres_check_rules(struct check_rules *out);
+enum err_code postgres_check_begin(struct tracker *t, struct check_rules *out, struct err *e);
+enum err_code postgres_check_end(struct tracker *t, enum err_code code, struct err *e);
+extern const char postgres_check_list[]; /* SQL that lists the indexes there are */
+enum err_code postgres_check_missing(struct tracker *t, tracker_step_fn *fn, void *user,
+                                     struct err *e);
+enum err_code postgres_check_upgrade(struct tracker *t, const struct tracker_upgrade *o,
+                                     tracker_step_fn *fn, void *user, struct err *e);
+
 #endif
