@@ -106,6 +106,7 @@ void d1_value_ms_sql(struct buf *b, const char *x);
 
 /* ---- d1_schema.c -------------------------------------------------------------------------------------------- */
 enum err_code d1_schema_look(struct d1 *d, struct err *e);
+enum err_code d1_schema_again(struct d1 *d, struct err *e); /* look, whatever was seen before */
 enum err_code d1_schema_need(struct d1 *d, struct err *e);
 enum err_code d1_schema_write(struct d1 *d, struct err *e); /* need, and ours are made */
 enum err_code d1_schema_inspect(struct tracker *t, struct tracker_schema *out, struct err *e);
@@ -179,9 +180,11 @@ enum err_code d1_plan(struct tracker *t, tracker_plan_next_fn *next, tracker_pla
                       void *user, const struct tracker_head *head, struct err *e);
 enum err_code d1_publish(struct d1 *d, const char *plan, const char *now,
                          const struct tracker_head *head, struct err *e);
-enum err_code d1_keys_gather(struct d1 *d, struct err *e);
-/* Held by a row that another tool made? Asked of what was gathered. */
-bool d1_keys_foreign(struct d1 *d, const char *key_digest, char *batch, size_t size);
+/* Of rows that other tools made; with `all` of every live row. */
+enum err_code d1_keys_gather(struct d1 *d, bool all, struct err *e);
+/* By a row of those that were gathered, or held since? */
+bool d1_keys_held(struct d1 *d, const char *key_digest, char *batch, size_t size);
+enum err_code d1_keys_hold(struct d1 *d, const char *key_digest, const char *batch, struct err *e);
 void d1_keys_close(struct d1 *d);
 enum err_code d1_keys_holder(struct tracker *t, const char *key_digest, char *batch, size_t size,
                              struct err *e);

@@ -1,5 +1,5 @@
 /* d1_keys: who holds an object key. Rows of ours carry the digest of their key; those of other tools are fetched once, page by page, and
- * kept in a private temporary database.
+ * kept in a private temporary database; for a plan, those of ours as well.
  */
 #include "track/d1.h"
 
@@ -41,50 +41,59 @@ static void digest_of(const struct tracker_value *v, char hex[DIGEST_SHA256_HEX]
     free(nfc);
 }
 
-static enum err_code keep_key(struct d1 *d, const struct json *row, struct arena *mem,
-                              struct err *e)
+enum err_code d1_keys_hold(struct d1 *d, const char *key_digest, const char *batch, struct err *e)
 {
-    const struct json *item = json_next(json_first(row));
-    struct tracker_value key, batch;
-    char hex[DIGEST_SHA256_HEX];
     sqlite3_stmt *q = NULL;
-
-    arena_reset(mem);
-    if (!d1_value_read(item, &key, mem) || !d1_value_read(json_next(item), &batch, mem))
-        return err_set(e, ERR_NOMEM, "out of memory");
-    char *text = strndup(key.bytes, key.len);
-    if (text == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    key.bytes = text;
-    digest_of(&key, hex);
-    free(text);
     bool ok = sqlite3_prepare_v2(d->keys, "INSERT OR IGNORE INTO held VALUES (?1, ?2)", -1, &q,
                                  NULL) == SQLITE_OK &&
-              sqlite3_bind_text(q, 1, hex, -1, SQLITE_STATIC) == SQLITE_OK &&
-              sqlite_value_bind(q, 2, &batch) == SQLITE_OK && sqlite3_step(q) == SQLITE_DONE;
+              sqlite3_bind_text(q, 1, key_digest, -1, SQLITE_STATIC) == SQLITE_OK &&
+              sqlite3_bind_text(q, 2, batch, -1, SQLITE_STATIC) == SQLITE_OK &&
+              sqlite3_step(q) == SQLITE_DONE;
+
     sqlite3_finalize(q);
     return ok ? ERR_OK : err_set(e, ERR_DB, "cannot keep the keys in use");
 }
 
-/* One page by rowid; the last rowid seen into *after. */
-static enum err_code gather_page(struct d1 *d, int64_t *after, size_t *rows, struct arena *mem,
-                                 struct err *e)
+/* The row: number, digest or NULL, key, batch. */
+static enum err_code keep_key(struct d1 *d, const struct json *row, struct arena *mem,
+                              struct err *e)
 {
+    const struct json *item = json_next(json_next(json_first(row)));
+    const char *digest = d1_row_plain(row, 1), *batch = d1_row_plain(row, 3);
+    struct tracker_value key;
+    char hex[DIGEST_SHA256_HEX];
+
+    arena_reset(mem);
+    if (digest == NULL) {
+        char *text = d1_value_read(item, &key, mem) ? strndup(key.bytes, key.len) : NULL;
+        if (text == NULL)
+            return err_set(e, ERR_NOMEM, "out of memory");
+        key.bytes = text;
+        digest_of(&key, hex);
+        free(text);
+        digest = hex;
+    }
+    return d1_keys_hold(d, digest, batch, e);
+}
+
+/* One page by rowid; the last rowid seen into *after. */
+static enum err_code gather_page(struct d1 *d, bool all, int64_t *after, size_t *rows,
+                                 struct arena *mem, struct err *e)
+{
+    const bool own = d->info.schema.own;
     struct d1_answer a;
     struct buf sql;
 
     buf_init(&sql, 16384);
-    buf_str(&sql, "SELECT m.rowid, ");
+    buf_printf(&sql, "SELECT m.rowid, %s AS digest, CASE WHEN %s IS NULL THEN ",
+               own ? "r.key_digest" : "NULL", own ? "r.key_digest" : "NULL");
     d1_value_sql(&sql, "m.target_r2_key", D1_VALUE_KEPT);
-    buf_str(&sql, " AS k, ");
-    d1_value_sql(&sql, "m.batch_id", 1000);
-    buf_printf(
-        &sql,
-        " AS b FROM file_migrations AS m%s WHERE m.rowid > %lld AND m.target_r2_key IS NOT"
-        " NULL AND m.status IS NOT 'rolled_back' COLLATE BINARY%s ORDER BY m.rowid LIMIT %d",
-        d->info.schema.own ? " LEFT JOIN blobferry_records AS r ON r.record_id = CAST(m.id AS TEXT)"
-                           : "",
-        (long long)*after, d->info.schema.own ? " AND r.key_digest IS NULL" : "", D1_PAGE_ROWS);
+    buf_printf(&sql,
+               " END AS k, substr(CAST(m.batch_id AS TEXT), 1, 1000) AS b"
+               " FROM file_migrations AS m%s WHERE m.rowid > %lld AND m.target_r2_key IS NOT NULL"
+               " AND m.status IS NOT 'rolled_back' COLLATE BINARY%s ORDER BY m.rowid LIMIT %d",
+               own ? " LEFT JOIN blobferry_records AS r ON r.record_id = CAST(m.id AS TEXT)" : "",
+               (long long)*after, own && !all ? " AND r.key_digest IS NULL" : "", D1_PAGE_ROWS);
     enum err_code code = d1_query(d, &a, buf_cstr(&sql), D1_NONE, e);
     *rows = 0;
     for (const struct json *r = d1_answer_rows(&a, 0); code == ERR_OK && r != NULL;
@@ -98,16 +107,16 @@ static enum err_code gather_page(struct d1 *d, int64_t *after, size_t *rows, str
     return code;
 }
 
-enum err_code d1_keys_gather(struct d1 *d, struct err *e)
+enum err_code d1_keys_gather(struct d1 *d, bool all, struct err *e)
 {
     struct arena mem;
     int64_t after = INT64_MIN / 2;
-    size_t rows = 1;
+    size_t rows = D1_PAGE_ROWS;
     enum err_code code = open_keys(d, e);
 
     arena_init(&mem, 1 << 20);
-    while (code == ERR_OK && rows > 0)
-        code = gather_page(d, &after, &rows, &mem, e);
+    while (code == ERR_OK && rows == D1_PAGE_ROWS)
+        code = gather_page(d, all, &after, &rows, &mem, e);
     if (code == ERR_OK && sqlite3_exec(d->keys, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         code = err_set(e, ERR_DB, "cannot keep the keys in use");
     d->keys_ms = clock_mono_ms();
@@ -117,7 +126,7 @@ enum err_code d1_keys_gather(struct d1 *d, struct err *e)
     return code;
 }
 
-bool d1_keys_foreign(struct d1 *d, const char *key_digest, char *batch, size_t size)
+bool d1_keys_held(struct d1 *d, const char *key_digest, char *batch, size_t size)
 {
     sqlite3_stmt *q = NULL;
     bool held = false;
@@ -153,9 +162,9 @@ enum err_code d1_keys_holder(struct tracker *t, const char *key_digest, char *ba
         str_copy(batch, size, text != NULL ? text : "?");
     } else if (code == ERR_OK) {
         if (d->keys == NULL || clock_mono_ms() - d->keys_ms > STALE_MS)
-            code = d1_keys_gather(d, e);
+            code = d1_keys_gather(d, false, e);
         if (code == ERR_OK)
-            d1_keys_foreign(d, key_digest, batch, size);
+            d1_keys_held(d, key_digest, batch, size);
     }
     d1_answer_release(&a);
     return code;

@@ -71,7 +71,7 @@ static enum err_code copy_version(struct d1 *d, struct sqlite *s, struct err *e)
     return code;
 }
 
-static enum err_code look(struct d1 *d, struct err *e)
+enum err_code d1_schema_again(struct d1 *d, struct err *e)
 {
     struct d1_answer a;
     bool own = false;
@@ -99,7 +99,7 @@ static enum err_code look(struct d1 *d, struct err *e)
 
 enum err_code d1_schema_look(struct d1 *d, struct err *e)
 {
-    return d->looked ? ERR_OK : look(d, e);
+    return d->looked ? ERR_OK : d1_schema_again(d, e);
 }
 
 static enum err_code require(struct d1 *d, struct err *e)
@@ -124,17 +124,25 @@ enum err_code d1_schema_need(struct d1 *d, struct err *e)
 enum err_code d1_schema_inspect(struct tracker *t, struct tracker_schema *out, struct err *e)
 {
     struct d1 *d = d1_of(t);
-    enum err_code code = look(d, e);
+    enum err_code code = d1_schema_again(d, e);
 
     if (code == ERR_OK)
         *out = d->info.schema;
     return code;
 }
 
+/* What is fit for use stays so; only what is not is looked at again, for somebody may have made it so. */
+static bool fit(const struct d1 *d)
+{
+    const struct tracker_schema *l = &d->info.schema;
+
+    return d->looked && l->batches && l->migrations && l->files;
+}
+
 enum err_code d1_schema_require(struct tracker *t, struct err *e)
 {
     struct d1 *d = d1_of(t);
-    enum err_code code = look(d, e);
+    enum err_code code = fit(d) ? ERR_OK : d1_schema_again(d, e);
 
     return code == ERR_OK ? require(d, e) : code;
 }
@@ -218,7 +226,7 @@ static enum err_code make(struct d1 *d, bool contract, int *created, struct err 
     if (code == ERR_OK && b.n > 0)
         code = d1_batch_run(d, &b, &a, e);
     if (code == ERR_OK && b.n > 0)
-        code = look(d, e);
+        code = d1_schema_again(d, e);
     if (code != ERR_OK)
         *created = 0;
     d1_answer_release(&a);
@@ -240,19 +248,24 @@ enum err_code d1_schema_init(struct tracker *t, int *created, struct err *e)
     enum err_code code = refuse_writing(d, e);
 
     if (code == ERR_OK)
-        code = look(d, e);
+        code = d1_schema_again(d, e);
     if (code == ERR_OK)
         code = make(d, true, created, e);
     return code == ERR_OK ? require(d, e) : code;
+}
+
+static bool prepared(const struct d1 *d)
+{
+    return d->looked && d->info.schema.version >= SQLITE_OWN_VERSION && d->work_made;
 }
 
 enum err_code d1_schema_prepare(struct tracker *t, struct err *e)
 {
     struct d1 *d = d1_of(t);
     int created = 0;
-    enum err_code code = look(d, e);
+    enum err_code code = prepared(d) ? ERR_OK : d1_schema_again(d, e);
 
-    if (code != ERR_OK || (d->info.schema.version >= SQLITE_OWN_VERSION && d->work_made))
+    if (code != ERR_OK || prepared(d))
         return code;
     code = refuse_writing(d, e);
     return code == ERR_OK ? make(d, false, &created, e) : code;

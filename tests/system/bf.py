@@ -466,6 +466,8 @@ class TestCase(unittest.TestCase):
             self.skipTest("no S3 server (see: tests/run)")
         if self.tracker == "postgres" and not bf_tracker.POSTGRES:
             self.skipTest("no PostgreSQL server (see: tests/run)")
+        if self.tracker == "d1" and "BLOBFERRY_TEST_D1_URL" not in os.environ:
+            self.skipTest(os.environ.get("BLOBFERRY_TEST_D1_MISSING", "no D1 (see: tests/run)"))
         self.ws = Workspace(self.store, self.tracker)
         self.addCleanup(self.ws.close)
 

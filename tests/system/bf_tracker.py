@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 import uuid
 
+import d1_client
+
 POSTGRES = os.environ.get("BLOBFERRY_TEST_POSTGRES")
 
 
@@ -132,5 +134,30 @@ class Postgres:
                 self.server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
+class D1(Sqlite):
+    """The D1 of tests/harness/d1: blobferry goes by Cloudflare's API, we look at workerd's file. There is one for all tests:
+    only those in test_d1.py use it."""
+    kind = "d1"
+    FLEETING = ("blobferry_work", "blobferry_planned")  # notes of requests, gone with the next one
+
+    def __init__(self, ws):
+        super().__init__(ws)
+        self.d1 = d1_client.D1()
+        self.d1.wipe()
+        ws.db = self.d1.file
+
+    def url(self):
+        return f"d1://{self.d1.account}/{self.d1.database}"
+
+    def environment(self):
+        return {"CLOUDFLARE_API_TOKEN": self.d1.token, "BLOBFERRY_CLOUDFLARE_API": self.d1.url}
+
+    def tables(self, db):
+        return [t for t in super().tables(db) if not t.startswith("_cf_") and t not in self.FLEETING]
+
+    def close(self):
+        self.d1.wipe()
+
+
 def make(kind, ws):
-    return {"sqlite": Sqlite, "postgres": Postgres}[kind](ws)
+    return {"sqlite": Sqlite, "postgres": Postgres, "d1": D1}[kind](ws)
