@@ -7,6 +7,7 @@ import tempfile
 
 from servers import BUCKET, Wrong
 
+LIMIT = 1800  # seconds of one run
 PLAIN = {k: os.environ[k] for k in ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL") if k in os.environ}
 
 
@@ -25,8 +26,11 @@ def measured(build, command, env, cwd, log):
     """Run under build/bench/measure: {code, wall, user, system, cpu, rss_kib, ...}."""
     out = os.path.join(cwd, "measured.json")
     with open(log, "wb") as f:
-        subprocess.run([os.path.join(build, "bench/measure"), out, *command], env=env, cwd=cwd,
-                       stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.STDOUT, check=True)
+        try:  # measure dies, and takes its command along
+            subprocess.run([os.path.join(build, "bench/measure"), out, *command], env=env, cwd=cwd, timeout=LIMIT,
+                           stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.STDOUT, check=True)
+        except subprocess.TimeoutExpired:
+            raise Wrong(f"'{command[0]}' does not end within {LIMIT} s") from None
     with open(out) as f:
         result = json.load(f)
     result["cpu"] = result["user"] + result["system"]

@@ -156,8 +156,8 @@ def plot(folder, results):
     return done.returncode == 0
 
 
-def write(o, bench, wrong, took):
-    here, versions = machine(), dict(bench.versions)
+def write(o, bench, took):
+    wrong, here, versions = bench.wrong, machine(), dict(bench.versions)
     versions["libcurl"] = first_line(["curl-config", "--version"]) or "unknown"
     versions["commit"] = first_line(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short",
                                      "HEAD"]) or "unknown"

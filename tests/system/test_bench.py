@@ -77,24 +77,47 @@ class Bench(unittest.TestCase):
         refused.exception.close()
         self.assertEqual(server.stats()["throttled"], 1)
 
-    def test_bench_reports_what_it_has_measured(self):
-        out = os.path.join(self.dir, "report")
+    def bench(self, *args):
+        self.out = os.path.join(self.dir, "report")
         done = subprocess.run(
-            [sys.executable, os.path.join(bf.ROOT, "tests/bench/run"), "--build", BUILD, "--cache", self.dir, "--out", out,
-             "--runs", "1", "--work", "20x4K", "--servers", "sink,sink-tls", "--clients", "blobferry,s5cmd",
-             "--extras", "tracking"],
+            [sys.executable, os.path.join(bf.ROOT, "tests/bench/run"), "--build", BUILD, "--cache", self.dir, "--out", self.out,
+             "--runs", "1", "--work", "20x4K", *args],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * bf.SLOW)
+        with open(os.path.join(self.out, "results.json")) as f:
+            return done, json.load(f)
+
+    def peer(self, script):
+        """An s5cmd of our own."""
+        os.makedirs(os.path.join(self.dir, "bin"))
+        path = os.path.join(self.dir, "bin/s5cmd")
+        with open(path, "w") as f:
+            f.write("#!/bin/sh\n" + script)
+        os.chmod(path, 0o755)
+
+    def test_bench_reports_what_it_has_measured(self):
+        done, report = self.bench("--servers", "sink,sink-tls", "--clients", "blobferry,s3cmd,s5cmd", "--extras", "tracking")
         self.assertEqual(done.returncode, 0, done.stdout)
-        with open(os.path.join(out, "results.json")) as f:
-            report = json.load(f)
         measured = {(r["server"], r["client"]): r for r in report["results"]}
-        self.assertIn(("sink", "blobferry"), measured)
         self.assertGreater(measured["sink-tls", "blobferry"]["cpu"], 0)
         self.assertEqual(measured["sink", "blobferry"]["put"], 20)
         self.assertEqual(len(report["extras"]), 1)
-        self.assertTrue("s5cmd" in report["absent"] or ("sink", "s5cmd") in measured)
-        with open(os.path.join(out, "benchmarks.md")) as f:
+        for peer in ("s3cmd", "s5cmd"):
+            self.assertNotEqual(peer in report["absent"], ("sink", peer) in measured)
+        with open(os.path.join(self.out, "benchmarks.md")) as f:
             self.assertIn("| blobferry |", f.read())
+
+    def test_bench_fails_on_a_client_that_sends_nothing(self):
+        self.peer("echo v0\n")
+        done, report = self.bench("--servers", "sink", "--clients", "blobferry,s5cmd", "--extras", "none")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("0 objects of 0 bytes at the server, not 20", report["wrong"][0])
+        self.assertEqual([r["client"] for r in report["results"]], ["read + SHA-256", "blobferry"])
+
+    def test_bench_fails_on_a_client_that_fails(self):
+        self.peer("[ $1 = version ] && echo v0 && exit 0\nexit 3\n")
+        done, report = self.bench("--servers", "sink", "--clients", "s5cmd", "--extras", "none")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("exit 3", report["wrong"][0])
 
     def test_bench_accepts_what_is_right(self):
         for tls in (False, True):
