@@ -2,7 +2,7 @@
 DEPS_PRODUCT := build-essential pkg-config libcurl4-openssl-dev libssl-dev libsqlite3-dev libpq-dev \
                 libcjson-dev libmicrohttpd-dev libsmartcols-dev libinih-dev libutf8proc-dev
 DEPS_TEST    := libcmocka-dev sqlite3 python3 python3-boto3 radosgw ceph-mon ceph-osd ceph-common \
-                procps strace faketime postgresql python3-psycopg2 python3-yaml openssl
+                procps strace faketime postgresql pgbouncer python3-psycopg2 python3-yaml openssl
 # wrangler (and the node that it needs) come from npm, for the tests on D1; any npm serves.
 DEPS_TEST    += $(if $(shell command -v npm),,npm)
 DEPS_CHECK   := clang clang-format clang-tidy cppcheck valgrind libclang-rt-14-dev mandoc

@@ -105,6 +105,7 @@ struct postgres {
     PGconn *connection;
     bool read_only;
     bool in_transaction;
+    bool down; /* waited in vain for the server: from now on every operation asks it once only */
     int busy_ms;
     enum postgres_fault fault; /* of the last statement that failed */
     char sqlstate[6];          /* likewise; "" when the server did not say */
@@ -217,7 +218,8 @@ struct postgres_work {
  * transaction. Unless bare, the schema is known to be usable and (when writing) our tables are there before run is called. */
 enum err_code postgres_transaction(struct postgres *p, const struct postgres_work *w,
                                    struct err *e);
-/* Waits before attempt number `attempt` (from 1), with jitter; false when `deadline_ms` (clock_mono_ms) would pass. */
+/* How long the operation that begins now may try; then: waits before attempt number `attempt` (from 1), false at the deadline. */
+int64_t postgres_transaction_deadline(const struct postgres *p);
 bool postgres_transaction_pause(int attempt, int64_t deadline_ms);
 
 /* ---- postgres_type.c: ids, times, and SQL that fits the types of the columns --------------------------------------------- */

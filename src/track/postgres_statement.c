@@ -93,6 +93,7 @@ static bool try_again(struct postgres *p, int *attempt, int64_t deadline_ms)
             return true;
     }
     p->fault = POSTGRES_FAULT_LOST;
+    p->down = true;
     return false;
 }
 
@@ -125,7 +126,7 @@ enum err_code postgres_statement_each(struct postgres *p, const char *sql,
                                       const struct postgres_arg *args, size_t n,
                                       postgres_row_fn *fn, void *user, struct err *e)
 {
-    const int64_t deadline = clock_mono_ms() + p->busy_ms;
+    const int64_t deadline = postgres_transaction_deadline(p);
     enum err_code code;
     int attempt = 0;
 
@@ -142,7 +143,7 @@ enum err_code postgres_statement_each(struct postgres *p, const char *sql,
 PGresult *postgres_statement_query(struct postgres *p, const char *sql,
                                    const struct postgres_arg *args, size_t n, struct err *e)
 {
-    const int64_t deadline = clock_mono_ms() + p->busy_ms;
+    const int64_t deadline = postgres_transaction_deadline(p);
     int attempt = 0;
 
     for (;;) {

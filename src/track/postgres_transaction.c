@@ -16,6 +16,12 @@
 #define ATTEMPTS_MAX 40
 #define XID_SIZE     32
 
+/* What a command does at its end would otherwise wait again and again for a server that is gone. */
+int64_t postgres_transaction_deadline(const struct postgres *p)
+{
+    return clock_mono_ms() + (p->down ? 0 : p->busy_ms);
+}
+
 bool postgres_transaction_pause(int attempt, int64_t deadline_ms)
 {
     const int64_t left = deadline_ms - clock_mono_ms();
@@ -165,7 +171,7 @@ static enum err_code commit(struct postgres *p, const char *xid, struct err *e)
         return err_set(e, ERR_DB, "a transaction was rolled back by '%s'", p->base.name);
     if (code == ERR_OK || p->fault != POSTGRES_FAULT_LOST || *xid == '\0')
         return code;
-    switch (outcome_of(p, xid, clock_mono_ms() + p->busy_ms)) {
+    switch (outcome_of(p, xid, postgres_transaction_deadline(p))) {
     case OUTCOME_COMMITTED:
         if (e != NULL)
             err_init(e);
@@ -212,7 +218,7 @@ static bool is_conflict(const struct postgres *p)
 
 enum err_code postgres_transaction(struct postgres *p, const struct postgres_work *w, struct err *e)
 {
-    const int64_t deadline = clock_mono_ms() + p->busy_ms;
+    const int64_t deadline = postgres_transaction_deadline(p);
     enum err_code code;
 
     if (p->read_only && !w->reading)
@@ -221,9 +227,15 @@ enum err_code postgres_transaction(struct postgres *p, const struct postgres_wor
         bool begun = false;
         p->fault = POSTGRES_FAULT_NONE;
         code = once(p, w, &begun, e);
+        if (code == ERR_OK)
+            p->down = false;
         if (code == ERR_OK || (code != ERR_DB && code != ERR_DB_BUSY) || !is_conflict(p) ||
-            (w->once && begun) || !postgres_transaction_pause(attempt, deadline))
+            (w->once && begun))
             return code;
+        if (!postgres_transaction_pause(attempt, deadline)) {
+            p->down = p->fault == POSTGRES_FAULT_LOST;
+            return code;
+        }
         if (e != NULL)
             err_init(e);
     }

@@ -69,17 +69,19 @@ class Postgres:
     """A database of its own on the test server."""
     kind = "postgres"
 
-    def __init__(self, ws, kind="TEXT"):
+    def __init__(self, ws, server=None):
         import psycopg2
         import psycopg2.extensions
         import psycopg2.extras
         self.ws, self.psycopg2 = ws, psycopg2
         self.rows = psycopg2.extras.DictCursor
-        found = re.fullmatch(r"(postgres://[^:]+):([^@]*)@(.*)/[^/]*", POSTGRES)
+        found = re.fullmatch(r"(postgres://[^:]+):([^@]*)@(.*)/[^/]*", server or POSTGRES)
         self.user, self.password, self.host = found.groups()
         self.name = "bf_" + uuid.uuid4().hex[:20]
         self.server(f'CREATE DATABASE "{self.name}" TEMPLATE blobferry_template')
         self.saved = None
+        self.door = self.host  # where the program goes in: a pooler perhaps
+        self.parameters = ""  # of the URL, as in "?sslmode=require"
         self.times = psycopg2.extensions.new_type((1114, 1184), "TIMES", self.text_of_time)
 
     @staticmethod
@@ -87,7 +89,7 @@ class Postgres:
         return value if value is None else re.sub(r"(\.\d+)?(\+00)?$", "", value)
 
     def url(self):
-        return f"{self.user}@{self.host}/{self.name}"
+        return f"{self.user}@{self.door}/{self.name}{self.parameters}"
 
     def environment(self):
         return {"POSTGRES_PASSWORD": self.password}
