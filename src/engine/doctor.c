@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_MAX 1024
@@ -231,13 +232,24 @@ static bool existing_part(const char *path, char dst[PATH_LIMIT])
     return true;
 }
 
+/* False with errno. */
+static bool is_writable_folder(const char *path)
+{
+    struct stat about;
+
+    if (access(path, W_OK | X_OK) != 0 || stat(path, &about) != 0)
+        return false;
+    errno = ENOTDIR;
+    return S_ISDIR(about.st_mode);
+}
+
 static void look_at_folder(const struct doctor_options *o, const struct doctor_folder *f)
 {
     char there[PATH_LIMIT], text[TEXT_MAX];
     struct err e;
 
     err_init(&e);
-    if (!existing_part(f->path, there) || access(there, W_OK | X_OK) != 0) {
+    if (!existing_part(f->path, there) || !is_writable_folder(there)) {
         err_set_errno(&e, ERR_FILE_DENIED, errno, "cannot write in '%s'", f->path);
         err_hint(&e, "let this user write there, or set another --%s", f->name);
         tell(o, f->name, DOCTOR_FAILED, &e);
