@@ -155,12 +155,18 @@ class Rgw(S3Server):
         self.folder = tempfile.mkdtemp(prefix="bench-rgw-", dir="/tmp")
         self.harness = os.path.join(ROOT, "tests/harness/rgw")
         started = subprocess.run([sys.executable, self.harness, "start", "--owner", str(os.getpid()),
-                                  "--memory", "6144", self.folder], capture_output=True, text=True, check=True)
+                                  "--memory", "8192", self.folder], capture_output=True, text=True, check=True)
         values = dict(line[7:].split("=", 1) for line in started.stdout.splitlines() if line.startswith("export "))
         values = {k: v.strip("'\"") for k, v in values.items()}
         self.endpoint = values["BLOBFERRY_TEST_S3_ENDPOINT"]
         self.credentials = {k: values[k] for k in CREDENTIALS}
         self._connect()
+
+    def reset(self):
+        super().reset()
+        # What is deleted is freed some seconds later, by a collector that must not run beside the next client.
+        subprocess.run(["radosgw-admin", f"--conf={self.folder}/ceph.conf", "-n", "client.admin", "gc", "process",
+                        "--include-all"], capture_output=True, check=True)
 
     def close(self):
         subprocess.run([sys.executable, self.harness, "stop", self.folder], capture_output=True)
