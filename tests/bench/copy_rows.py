@@ -124,7 +124,7 @@ def main():
     o = parser.parse_args()
     server = os.environ.get("BLOBFERRY_TEST_POSTGRES")
     if not server:
-        sys.exit("BLOBFERRY_TEST_POSTGRES names no server (tests/harness/pg run -- tests/bench/copy.py)")
+        sys.exit("BLOBFERRY_TEST_POSTGRES names no server (tests/harness/pg run -- tests/bench/copy_rows.py)")
     bench = Bench(server)
     try:
         bench.fill(o.small)
