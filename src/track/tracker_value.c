@@ -109,7 +109,9 @@ static bool add_integer(struct buf *b, const struct tracker_value *v)
 
     if (v->type == TRACKER_INTEGER)
         return b == NULL || buf_printf(b, "%" PRId64, v->integer);
-    if (v->type != TRACKER_TEXT || v->len == 0 || v->len > 19)
+    /* '007' would come back as 7 */
+    if (v->type != TRACKER_TEXT || v->len == 0 || v->len > 19 ||
+        (v->bytes[sign] == '0' && v->len > 1))
         return false;
     for (size_t i = sign; i < v->len; i++) {
         if (v->bytes[i] < '0' || v->bytes[i] > '9')

@@ -166,6 +166,24 @@ class Copy(bf.TestCase):
         self.assertIn("under way", self.copy("--confirm", "--replace", expect=1).err)
         self.assertEqual(contents(self.target), before)
 
+    def peak(self, rows):
+        """Resident KiB at most while so many rows are copied."""
+        name = self.ws.path(f"{rows}.db")
+        self.ws.db, self.target = name, name + ".copy"
+        self.ws.run("init", expect=0)
+        fill(name, rows)
+        child = self.ws.start("db", "copy", "--to", "sqlite:" + self.target, "--confirm")
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(child.returncode, 0)
+        self.same()
+        return usage.ru_maxrss
+
+    @unittest.skipIf(bf.SANITIZER, "a sanitizer's memory is not the program's")
+    def test_db_copy_memory_does_not_grow(self):
+        small = self.peak(8000)
+        self.assertLess(self.peak(48000), 1.2 * small)  # a million: make bench-copy
+
     def killed(self, *args):
         """Kill -9 once rows are on their way to the disk; the target is as it was, and the next run is as if nothing had been."""
         child = self.ws.start("db", "copy", "--to", "sqlite:" + self.target, "--confirm", *args)
