@@ -38,13 +38,13 @@ static double power_of_two(int shift)
     return (double)(UINT64_C(1) << shift);
 }
 
-/* "512K", "1.5M", "10MiB", "off"; a plain number is in KiB. */
+/* "512K", "1.5M", "10MiB", "off"; a plain number is in bytes. */
 static bool parse_rate(const char *text, uint64_t *rate)
 {
     const char *p = text;
     double value = 0, place = 1;
     bool digits = false;
-    int shift = 10;
+    int shift = 0;
 
     if (str_ieq(text, "off")) {
         *rate = 0;

@@ -1,6 +1,7 @@
 /* bandwidth: bytes per second by the time of day, as rclone's --bwlimit (https://rclone.org/docs/#bwlimit-bandwidth-spec):
  * "10M", or a timetable "08:00,512K 12:00,10M 18:00,30M 23:00,off", or with days "Mon-08:00,512K Fri-23:59,10M Sun-20:00,off"
- * (an entry without a day is of every day). Local time. A plain number is KiB per second; suffixes B, K, M, G are binary. Pure.
+ * (an entry without a day is of every day). Local time. A plain number is bytes per second (not KiB, as in
+ * rclone: who forgets the suffix is too slow, and not without a limit); suffixes B, K, M, G are binary. Pure.
  *
  *     struct bandwidth b;  bandwidth_parse(&b, text, e);
  *     rate = bandwidth_rate(&b, &local_time);
