@@ -72,6 +72,16 @@ static void escape(struct buf *b, bool json, const char *s, size_t n)
     uint32_t point;
 
     while (n > 0) {
+        size_t plain = 0;
+        while (plain < n && s[plain] >= ' ' && s[plain] < 0x7f && s[plain] != quote &&
+               s[plain] != '\\')
+            plain++;
+        if (plain > 0) {
+            buf_append(b, s, plain);
+            s += plain;
+            n -= plain;
+            continue;
+        }
         const size_t used = str_utf8_next(s, n, &point);
         if (used == 0) {
             buf_printf(b, json ? "\\\\x%02x" : "\\x%02x", (unsigned)(unsigned char)*s);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -228,10 +229,17 @@ static size_t longest_at(const char *text, size_t len, size_t at)
 
 void secret_redact(char *text, size_t len)
 {
+    bool begins[UCHAR_MAX + 1] = {false}; /* some secret, with this byte */
     size_t covered = 0;
 
     pthread_mutex_lock(&registry_lock);
+    for (size_t i = 0; i < registry_count; i++) {
+        if (registry[i].len >= REDACT_MIN)
+            begins[(unsigned char)registry[i].bytes[0]] = true;
+    }
     for (size_t at = 0; registry_count > 0 && at < len; at++) {
+        if (at >= covered && !begins[(unsigned char)text[at]])
+            continue;
         /* A byte is masked only after what begins at it was sought: secrets may overlap. */
         const size_t end = longest_at(text, len, at);
         if (end > covered)

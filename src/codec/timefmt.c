@@ -4,7 +4,6 @@
 
 #include "blobferry/base/clock.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define DAY_MS    INT64_C(86400000)
@@ -85,36 +84,59 @@ static bool join(const struct moment *m, int last_second, int64_t *ms)
     return true;
 }
 
-void timefmt_iso(int64_t ms, char dst[TIMEFMT_SIZE])
+/* n digits of v. Each file has half a dozen of times made for it: printf would take as long as signing. */
+static void digits(char *dst, int v, int n)
+{
+    while (n-- > 0) {
+        dst[n] = (char)('0' + v % 10);
+        v /= 10;
+    }
+}
+
+/* The moment in the places of a form that is all zeros; -1: the form has no such place. */
+struct places {
+    const char *form;
+    int month, day, hour, minute, second, ms;
+};
+
+static void fill(int64_t ms, const struct places *at, char dst[TIMEFMT_SIZE])
 {
     struct moment m;
+
     split(ms, &m);
-    (void)snprintf(dst, TIMEFMT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)m.year, m.month,
-                   m.day, m.hour, m.minute, m.second, m.ms);
+    memcpy(dst, at->form, strlen(at->form) + 1);
+    digits(dst, (int)m.year, 4);
+    digits(dst + at->month, m.month, 2);
+    digits(dst + at->day, m.day, 2);
+    digits(dst + at->hour, m.hour, 2);
+    digits(dst + at->minute, m.minute, 2);
+    digits(dst + at->second, m.second, 2);
+    if (at->ms >= 0)
+        digits(dst + at->ms, m.ms, 3);
+}
+
+void timefmt_iso(int64_t ms, char dst[TIMEFMT_SIZE])
+{
+    static const struct places at = {"0000-00-00T00:00:00.000Z", 5, 8, 11, 14, 17, 20};
+    fill(ms, &at, dst);
 }
 
 void timefmt_db(int64_t ms, char dst[TIMEFMT_SIZE])
 {
-    struct moment m;
-    split(ms, &m);
-    (void)snprintf(dst, TIMEFMT_SIZE, "%04d-%02d-%02d %02d:%02d:%02d", (int)m.year, m.month, m.day,
-                   m.hour, m.minute, m.second);
+    static const struct places at = {"0000-00-00 00:00:00", 5, 8, 11, 14, 17, -1};
+    fill(ms, &at, dst);
 }
 
 void timefmt_amz(int64_t ms, char dst[TIMEFMT_SIZE])
 {
-    struct moment m;
-    split(ms, &m);
-    (void)snprintf(dst, TIMEFMT_SIZE, "%04d%02d%02dT%02d%02d%02dZ", (int)m.year, m.month, m.day,
-                   m.hour, m.minute, m.second);
+    static const struct places at = {"00000000T000000Z", 4, 6, 9, 11, 13, -1};
+    fill(ms, &at, dst);
 }
 
 void timefmt_stamp(int64_t ms, char dst[TIMEFMT_SIZE])
 {
-    struct moment m;
-    split(ms, &m);
-    (void)snprintf(dst, TIMEFMT_SIZE, "%04d%02d%02d_%02d%02d%02d", (int)m.year, m.month, m.day,
-                   m.hour, m.minute, m.second);
+    static const struct places at = {"00000000_000000", 4, 6, 9, 11, 13, -1};
+    fill(ms, &at, dst);
 }
 
 /* ---- reading: each take_* moves *s past what it took, or returns false ---------------------- */

@@ -73,6 +73,9 @@ void migrate_lanes_join(struct migrate_job *j);
 void migrate_lanes_order(struct migrate_job *j, enum migrate_order order);
 /* Rows have come: whoever has room takes them. */
 void migrate_lanes_wake(struct migrate_job *j);
+/* As many files under way as the store's limiter lets requests be, and a few that wait for it: what is read and not sent only
+ * takes memory. */
+void migrate_lanes_allow(struct migrate_job *j);
 /* One turn of a lane that has no thread. */
 void migrate_lanes_turn(struct migrate_job *j);
 /* Outcomes that were handed over: at most `max` into `to`, returns how many. */

@@ -8,13 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LANES_AUTO   4                  /* at most, unless more are asked for */
-#define DESK_ROOM    512                /* outcomes that wait to be gathered; above it lanes wait */
-#define DESK_MANY    128                /* … and so many are worth getting up for */
-#define LOAD_MAX     ((size_t)1 << 20)  /* bytes of one file in memory … */
-#define LOAD_ALL     ((size_t)16 << 20) /* … and of all of them (P10) */
-#define LOAD_MIN     ((size_t)16 << 10)
+#define LANES_AUTO   4   /* at most, unless more are asked for */
+#define DESK_ROOM    512 /* outcomes that wait to be gathered; above it lanes wait */
+#define DESK_MANY    128 /* … and so many are worth getting up for */
+#define LOAD_MAX     ((size_t)256 << 10) /* bytes of one file in memory … */
+#define LOAD_ALL     ((size_t)10 << 20)  /* … and of all of them (P10) */
 #define BOOKS_NAP_NS 50000
+#define AHEAD        4 /* files that wait for the limiter, at least */
 
 /* ---- open and close ------------------------------------------------------------------------------------------ */
 
@@ -49,11 +49,9 @@ static enum err_code desk_init(struct migrate_job *j, struct err *e)
     return d->out != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }
 
-static enum err_code lane_open(struct migrate_job *j, struct migrate_lane *l, size_t slots,
-                               struct err *e)
+static enum err_code lane_open(struct migrate_job *j, struct migrate_lane *l, size_t lanes,
+                               size_t slots, struct err *e)
 {
-    const size_t share = LOAD_ALL / j->slot_total;
-
     l->j = j;
     l->slot_count = slots;
     atomic_store(&l->allowed, slots);
@@ -66,9 +64,8 @@ static enum err_code lane_open(struct migrate_job *j, struct migrate_lane *l, si
                                   .root = &j->root,
                                   .store = j->g->store,
                                   .books = &j->desk.books,
-                                  .load_max = share > LOAD_MAX   ? LOAD_MAX
-                                              : share < LOAD_MIN ? LOAD_MIN
-                                                                 : share};
+                                  .load_max = LOAD_MAX,
+                                  .load_all = LOAD_ALL / lanes};
     err_init(&l->t.fatal);
     return ERR_OK;
 }
@@ -99,7 +96,7 @@ enum err_code migrate_lanes_open(struct migrate_job *j, struct err *e)
     if (j->lanes == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; code == ERR_OK && i < n; i++) {
-        code = lane_open(j, &j->lanes[i], j->slot_total / n + (i < j->slot_total % n), e);
+        code = lane_open(j, &j->lanes[i], n, j->slot_total / n + (i < j->slot_total % n), e);
         j->lane_count++;
         if (code == ERR_OK && n > 1)
             code = lane_store(j, &j->lanes[i], e);
@@ -199,6 +196,24 @@ void migrate_lanes_order(struct migrate_job *j, enum migrate_order order)
         return;
     atomic_store(&j->desk.order, (int)order);
     migrate_lanes_wake(j);
+}
+
+void migrate_lanes_allow(struct migrate_job *j)
+{
+    struct limiter *limiter = objstore_limiter(j->g->store);
+    struct limiter_state now;
+    size_t all;
+
+    if (limiter == NULL)
+        return;
+    limiter_look(limiter, &now);
+    all = now.limit > 0 ? (size_t)now.limit : 1;
+    all += all / 4 + AHEAD;
+    for (size_t i = 0; i < j->lane_count; i++) {
+        struct migrate_lane *l = &j->lanes[i];
+        const size_t share = all / j->lane_count + 1;
+        atomic_store(&l->allowed, share < l->slot_count ? share : l->slot_count);
+    }
 }
 
 /* ---- what they say ----------------------------------------------------------------------------------------------- */

@@ -164,6 +164,7 @@ static enum err_code turn(struct migrate_job *j, struct err *e)
     check_limits(j);
     if (stopping)
         migrate_lanes_order(j, MIGRATE_STOP);
+    migrate_lanes_allow(j);
     code = feed(j, e);
     if (code != ERR_OK)
         return code;

@@ -113,6 +113,9 @@ void transfer_free(struct transfer *t)
     if (t->opened)
         source_close(&t->source);
     t->opened = false;
+    if (t->loaded > 0)
+        t->lane->loaded -= t->loaded;
+    t->loaded = 0;
     verify_hash_release(&t->hash);
     transfer_aside_free(t);
     for (size_t i = 0; i < t->stale_len; i++)

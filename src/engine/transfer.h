@@ -33,7 +33,9 @@ struct transfer_lane {
     const struct source_root *root;
     struct objstore *store;
     struct transfer_books *books;
-    size_t load_max;      /* bytes of a file that is kept in memory while it is sent */
+    size_t load_max; /* bytes of a file that is kept in memory while it is sent … */
+    size_t load_all; /* … and of all of them (P10) */
+    size_t loaded;
     uint64_t hash_budget; /* bytes that may still be read and hashed in this turn of the loop */
     struct err fatal;     /* not ERR_OK: the whole run must stop (P8, A7, D1) */
 };
@@ -55,6 +57,7 @@ struct transfer {
 
     struct source source;
     bool opened;
+    size_t loaded; /* bytes in memory */
     struct objstore_layout layout;
     struct objstore_result result; /* of the last operation */
     struct verify_hash hash;

@@ -95,10 +95,15 @@ static void hash_slice(struct transfer *t)
 static void read_source(struct transfer *t)
 {
     uint64_t *budget = &t->lane->hash_budget, size = (uint64_t)t->source.identity.size;
-    bool small = t->layout.part_size == 0 && size <= t->lane->load_max;
+    const bool small = t->layout.part_size == 0 && size <= t->lane->load_max &&
+                       size <= t->lane->load_all - t->lane->loaded;
     struct err e;
 
     err_init(&e);
+    if (small) {
+        t->loaded = (size_t)size;
+        t->lane->loaded += t->loaded;
+    }
     if (small ? source_load(&t->source, t->lane->load_max, &e) != ERR_OK
               : source_hash_begin(&t->source, t->layout.part_size, &e) != ERR_OK) {
         transfer_fail(t, &e);

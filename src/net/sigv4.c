@@ -124,28 +124,50 @@ static void append_string_to_sign(const struct instant *t, const struct buf *can
     buf_printf(out, "%s\n%s\n%s\n%s", ALGORITHM, t->stamp, t->scope, hex);
 }
 
-enum err_code sigv4_string_to_sign(const struct sigv4_signer *s, const struct sigv4_request *r,
-                                   struct buf *out, struct err *e)
+/* The list of signed headers is the canonical request's last line but one. */
+static void append_names(const struct buf *canonical, const char *payload_sha256, struct buf *out)
 {
-    struct instant t;
+    const char *end = canonical->data + canonical->len - strlen(payload_sha256) - 1;
+    const char *begin = end;
+
+    while (begin > canonical->data && begin[-1] != '\n')
+        begin--;
+    buf_append(out, begin, (size_t)(end - begin));
+}
+
+/* The string to sign; in `names`, unless it is NULL, the list of signed headers. */
+static enum err_code make_text(const struct sigv4_request *r, const struct instant *t,
+                               struct buf *out, struct buf *names, struct err *e)
+{
     struct buf canonical;
     enum err_code code;
 
     buf_init(&canonical, CANONICAL_MAX);
     (void)buf_reserve(&canonical, CANONICAL_USUAL);
     code = sigv4_canonical_request(r, &canonical, e);
-    instant_of(s, r->time_ms, &t);
     if (code == ERR_OK)
-        append_string_to_sign(&t, &canonical, out);
+        append_string_to_sign(t, &canonical, out);
+    if (code == ERR_OK && names != NULL)
+        append_names(&canonical, r->payload_sha256, names);
     buf_wipe(&canonical); /* P8: x-amz-security-token */
     if (code == ERR_OK && !buf_ok(out))
         code = err_set(e, ERR_LIMIT, "a request is too large to be signed");
     return code;
 }
 
-/* Hex signature of `r`. */
+enum err_code sigv4_string_to_sign(const struct sigv4_signer *s, const struct sigv4_request *r,
+                                   struct buf *out, struct err *e)
+{
+    struct instant t;
+
+    instant_of(s, r->time_ms, &t);
+    return make_text(r, &t, out, NULL, e);
+}
+
+/* Hex signature of `r`; names as above. */
 static enum err_code sign(struct sigv4_signer *s, const struct sigv4_request *r,
-                          const struct instant *t, char hex[DIGEST_SHA256_HEX], struct err *e)
+                          const struct instant *t, char hex[DIGEST_SHA256_HEX], struct buf *names,
+                          struct err *e)
 {
     unsigned char mac[DIGEST_SHA256_SIZE];
     struct buf text;
@@ -153,7 +175,7 @@ static enum err_code sign(struct sigv4_signer *s, const struct sigv4_request *r,
 
     buf_init(&text, CANONICAL_MAX);
     (void)buf_reserve(&text, SCOPE_MAX * 2);
-    code = sigv4_string_to_sign(s, r, &text, e);
+    code = make_text(r, t, &text, names, e);
     if (code == ERR_OK)
         code = derive_day_key(s, t->day, e);
     if (code == ERR_OK) {
@@ -172,14 +194,12 @@ enum err_code sigv4_sign(struct sigv4_signer *s, const struct sigv4_request *r, 
     enum err_code code;
 
     instant_of(s, r->time_ms, &t);
-    code = sign(s, r, &t, hex, e);
-    if (code != ERR_OK)
-        return code;
     buf_printf(out, "%s Credential=%s/%s, SignedHeaders=", ALGORITHM, s->access_key, t.scope);
-    code = sigv4_canonical_signed_headers(r, out, e);
+    code = sign(s, r, &t, hex, out, e);
     if (code != ERR_OK)
         return code;
-    buf_printf(out, ", Signature=%s", hex);
+    buf_str(out, ", Signature=");
+    buf_str(out, hex);
     return buf_ok(out) ? ERR_OK : err_set(e, ERR_LIMIT, "an Authorization header is too large");
 }
 
@@ -235,7 +255,7 @@ enum err_code sigv4_presign(struct sigv4_signer *s, const struct sigv4_request *
         goto out;
     }
     full.query = query;
-    code = sign(s, &full, &t, hex, e);
+    code = sign(s, &full, &t, hex, NULL, e);
     if (code == ERR_OK)
         code = sigv4_canonical_query(full.query, full.query_count, out, e);
     if (code == ERR_OK && !buf_printf(out, "&X-Amz-Signature=%s", hex))

@@ -117,8 +117,13 @@ static enum err_code sort_headers(const struct sigv4_request *r, struct item **o
 
 static void append_lower(struct buf *out, const char *s)
 {
-    for (; *s != '\0'; s++)
-        buf_char(out, lower(*s));
+    const char *p = s;
+
+    while (*p != '\0' && (*p < 'A' || *p > 'Z'))
+        p++;
+    buf_append(out, s, (size_t)(p - s)); /* nearly always all of it */
+    for (; *p != '\0'; p++)
+        buf_char(out, lower(*p));
 }
 
 /* Trimmed, and each run of blanks inside folded to one space. */
