@@ -138,10 +138,13 @@ enum err_code postgres_keys_holder(struct tracker *t, const char *key_digest, ch
 {
     struct postgres *p = postgres_of(t);
     bool held = false;
-    enum err_code code = postgres_schema_need(p, e);
+    enum err_code code = ERR_OK;
 
-    if (code == ERR_OK &&
-        (p->held == NULL || clock_mono_ms() - postgres_held_state(p->held)->since_ms > STALE_MS))
-        code = postgres_keys_gather(p, e);
+    /* It is asked for every file of a plan: the schema is looked at only along with all keys. */
+    if (p->held == NULL || clock_mono_ms() - postgres_held_state(p->held)->since_ms > STALE_MS) {
+        code = postgres_schema_need(p, e);
+        if (code == ERR_OK)
+            code = postgres_keys_gather(p, e);
+    }
     return code == ERR_OK ? postgres_keys_lookup(p, key_digest, batch, size, &held, e) : code;
 }
