@@ -2,7 +2,7 @@
  *
  * There is no BEGIN: one request carries a batch of statements, and the batch is one transaction. So every operation is one batch that
  * decides by itself, or several of which only the last shows. What a batch decides about rows it notes in blobferry_work under the
- * request's own id: sent again after a lost answer, it finds its notes, changes nothing and tells the same (docs/decisions/0011).
+ * request's own id: sent again after a lost answer, it finds its notes, changes nothing and tells the same (docs/decisions/0011-remote-d1.md).
  *
  *     struct d1_batch b;  d1_batch_init(&b);
  *     d1_batch_add(&b, "UPDATE … WHERE id = ?1", D1_TEXTS(id));

@@ -140,12 +140,13 @@ void d1_value_usable_sql(struct buf *b, const char *x, bool numeric)
 /* What timefmt_parse() reads, but for zones without minutes: those count as not readable here. */
 void d1_value_ms_sql(struct buf *b, const char *x)
 {
-    buf_printf(b,
-               "CASE WHEN typeof(%s) NOT IN ('text', 'integer') THEN NULL"
-               " WHEN %s NOT GLOB '*[^0-9]*' AND length(%s) = 10 THEN CAST(%s AS INTEGER) * 1000"
-               " WHEN %s NOT GLOB '*[^0-9]*' AND length(%s) = 13 THEN CAST(%s AS INTEGER)"
-               " WHEN %s GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
-               " AND substr(%s, 12, 2) <> '24' AND substr(%s, 1, 10) = date(substr(%s, 1, 10))"
-               " THEN CAST(round(unixepoch(%s, 'subsec') * 1000) AS INTEGER) END",
-               x, x, x, x, x, x, x, x, x, x, x, x);
+    buf_printf(
+        b,
+        "CASE WHEN typeof(%s) NOT IN ('text', 'integer') THEN NULL"
+        " WHEN %s NOT GLOB '*[^0-9]*' AND length(%s) = 10 THEN CAST(%s AS INTEGER) * 1000"
+        " WHEN %s NOT GLOB '*[^0-9]*' AND length(%s) = 13 THEN CAST(%s AS INTEGER)"
+        " WHEN %s GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
+        " AND substr(%s, 12, 2) <> '24' AND substr(%s, 1, 10) = date(substr(%s, 1, 10), '+0 days')"
+        " THEN CAST(round((julianday(%s) - 2440587.5) * 86400000.0) AS INTEGER) END",
+        x, x, x, x, x, x, x, x, x, x, x, x);
 }
