@@ -104,8 +104,11 @@ void postgres_type_as(struct buf *sql, const char *expr, const struct postgres_c
                    " THEN %s::text::uuid END",
                    expr, expr);
     else if (is_number(to->kind)) /* an int8 is compared with an int2 or int4 by the same index */
-        buf_printf(sql, "CASE WHEN %s::text ~ '^(0|-?[1-9][0-9]{0,17})$' THEN %s::text::bigint END",
-                   expr, expr);
+        buf_printf(sql,
+                   "CASE WHEN %s::text ~ '^(0|-?[1-9][0-9]{0,17})$' THEN %s::text::bigint"
+                   " WHEN %s::text ~ '^-?[1-9][0-9]{18}$' THEN CASE WHEN %s::text::numeric BETWEEN"
+                   " -9223372036854775808 AND 9223372036854775807 THEN %s::text::bigint END END",
+                   expr, expr, expr, expr, expr);
     else
         buf_printf(sql, "%s::text", expr);
 }

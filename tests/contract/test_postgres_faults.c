@@ -374,6 +374,43 @@ static void test_postgres_texts_that_are_not_utf8_are_refused(void **state)
     EXPECT(f, "cut \\xc3", "SELECT error_message FROM file_migrations WHERE status = 'failed'");
 }
 
+/* Numbers of the largest kind, rows of ours that name them as text, and texts that are none. */
+static void test_postgres_ids_of_nineteen_digits_are_joined(void **state)
+{
+    struct fixture *f = *state;
+    int64_t released = 0;
+
+    with_tables(f);
+    sql(f, "DROP TABLE file_migrations; DROP TABLE files;"
+           "CREATE TABLE files (id BIGINT PRIMARY KEY, filename TEXT, user_id TEXT, r2_key TEXT,"
+           " checksum TEXT);"
+           "CREATE TABLE file_migrations (id BIGINT PRIMARY KEY, batch_id TEXT, file_id TEXT,"
+           " source_path TEXT, target_r2_key TEXT, original_checksum TEXT, migrated_checksum TEXT,"
+           " file_size INTEGER, status TEXT, error_message VARCHAR(10), started_at TIMESTAMP,"
+           " completed_at TIMESTAMP, created_at TIMESTAMP);"
+           "INSERT INTO files VALUES (9223372036854775807, 'n', 'u', NULL, NULL), (-1, 'n', 'u',"
+           " NULL, NULL);"
+           "INSERT INTO file_migrations (id, batch_id, file_id, target_r2_key, status) VALUES"
+           " (9223372036854775807, 'b', '9223372036854775807', 'k', 'pending'),"
+           " (1, 'b', '9223372036854775808', 'k1', 'pending'), (2, 'b', 'x', 'k2', 'pending'),"
+           " (3, 'b', '-1', 'k3', 'pending')");
+    assert_int_equal(claim(f, "me", "b", 9), 4);
+    assert_false(f->list.items[0].file_row);
+    assert_false(f->list.items[1].file_row);
+    assert_true(f->list.items[2].file_row);
+    assert_true(f->list.items[3].file_row);
+    struct tracker_move m = move_of(&f->list.items[3], "me", FILE_COMPLETED);
+    m.size = INT64_C(3) << 30; /* more than the column holds: not stored */
+    assert_int_equal(move_one(f, m), TRACKER_APPLIED);
+    m = move_of(&f->list.items[2], "me", FILE_FAILED);
+    m.error_message = "longer than the column";
+    assert_int_equal(move_one(f, m), TRACKER_APPLIED);
+    EXPECT(f, "longer tha", "SELECT error_message FROM file_migrations WHERE status = 'failed'");
+    EXPECT(f, "k", "SELECT r2_key FROM files WHERE id = 9223372036854775807");
+    OK(f, tracker_release(f->t, "me", &released, &f->e));
+    assert_int_equal(released, 2);
+}
+
 /* ---- plans ------------------------------------------------------------------------------------------------------------- */
 
 /* Whole tables are never read for a claim, a move or the status of a batch. */
@@ -445,6 +482,7 @@ int main(void)
         TEST(test_postgres_doors_that_stay_shut_tell_why),
         TEST(test_postgres_database_that_is_not_there_is_named),
         TEST(test_postgres_texts_that_are_not_utf8_are_refused),
+        TEST(test_postgres_ids_of_nineteen_digits_are_joined),
         TEST(test_postgres_claims_and_moves_follow_indexes),
     };
 
