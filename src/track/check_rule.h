@@ -16,12 +16,14 @@ struct check_rule {
     const char *query;
     const char *
         unless; /* a cheaper query: when it finds nothing, the rule finds nothing; rules may share it */
-    bool own; /* needs the blobferry_* tables */
+    unsigned variant; /* 0, or a class of rules that a database may skip */
+    bool own;         /* needs the blobferry_* tables */
 };
 #define CHECK_RULES_MAX 64
 struct check_rules {
     const struct check_rule *items;
     size_t n;
+    unsigned skip; /* bits 1 << variant */
 };
 
 #endif

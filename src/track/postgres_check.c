@@ -11,7 +11,7 @@ enum err_code postgres_check_begin(struct tracker *t, struct check_rules *out, s
     struct postgres *p = postgres_of(t);
     enum err_code code;
 
-    postgres_check_rules(out);
+    postgres_check_rules(p, out);
     code = postgres_statement_script(p, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                                      "begin a transaction", e);
     if (code != ERR_OK)

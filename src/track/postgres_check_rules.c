@@ -5,17 +5,25 @@
 /* Only where the column is no text can this not be: then the test is quick. */
 #define UNUSABLE(x) x " IS NULL OR octet_length(" x "::text) > 65536"
 
-/* As codec/timefmt reads times; a column with a type of time holds only times, but also infinity. */
+/* As codec/timefmt reads times; one with a type of time is asked otherwise. */
 #define BAD_TIME(x)                                                                                \
     "(" x " IS NOT NULL AND " x "::text !~ '^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"   \
     "([ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?"                                 \
     "( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?|[0-9]{10}|[0-9]{13})$')"
 
-/* SHA-256, SHA-1, MD5 in hex; SHA-256, MD5 in base64; nothing. */
+/* A column with a type of time holds nothing else, save infinity. */
+#define NO_TIME(x) "NOT isfinite(" x ")"
+enum variant { BATCH_TYPED = 1, BATCH_TEXT, MIGRATION_TYPED, MIGRATION_TEXT };
+
+/* SHA-256, SHA-1, MD5 in hex; SHA-256, MD5 in base64; nothing. Lengths and classes: a counted repetition is slow. */
 #define BAD_SUM(x)                                                                                 \
-    "(btrim(" x "::text) <> '' AND btrim(" x "::text) !~"                                          \
-    " '^([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[A-Za-z0-9+/]{22}==|"                     \
-    "[A-Za-z0-9+/]{43}=)$')"
+    "(btrim(" x "::text) <> '' AND NOT (length(btrim(" x "::text)) IN (32, 40, 64)"                \
+    " AND btrim(" x "::text) !~ '[^0-9a-fA-F]')"                                                   \
+    " AND NOT ((length(btrim(" x "::text)) = 24 AND right(btrim(" x "::text), 2) = '=='"           \
+    " OR length(btrim(" x "::text)) = 44 AND right(btrim(" x "::text), 1) = '=')"                  \
+    " AND rtrim(btrim(" x "::text), '=') !~ '[^A-Za-z0-9+/]'))"
+/* SHA-256 in lower case, as nearly all are. */
+#define FINE_SUM(x) "(" x " IS NULL OR length(" x "::text) = 64 AND " x "::text !~ '[^0-9a-f]')"
 
 #define FILE_STATUSES  "'pending', 'processing', 'completed', 'verified', 'failed', 'rolled_back'"
 #define BATCH_STATUSES "'pending', 'processing', 'completed', 'partial', 'failed', 'rolled_back'"
@@ -136,8 +144,17 @@ static const struct check_rule rules[] = {
      .remedy = BEYOND_REPAIR,
      .table = "migration_batches",
      .columns = "batch_id, started_at, completed_at, created_at",
+     .condition = NO_TIME("started_at") " OR " NO_TIME("completed_at") " OR " NO_TIME("created_at"),
+     .variant = BATCH_TYPED},
+    {.name = "batch_time",
+     .group = "values",
+     .what = "batches with a time that cannot be read",
+     .remedy = BEYOND_REPAIR,
+     .table = "migration_batches",
+     .columns = "batch_id, started_at, completed_at, created_at",
      .condition =
-         BAD_TIME("started_at") " OR " BAD_TIME("completed_at") " OR " BAD_TIME("created_at")},
+         BAD_TIME("started_at") " OR " BAD_TIME("completed_at") " OR " BAD_TIME("created_at"),
+     .variant = BATCH_TEXT},
     {.name = "migration_id_unusable",
      .group = "values",
      .what = "migration rows without an id, or with one of over 64 KiB: nothing can name them",
@@ -158,15 +175,25 @@ static const struct check_rule rules[] = {
      .remedy = BEYOND_REPAIR,
      .table = "file_migrations",
      .columns = "id, started_at, completed_at, created_at",
+     .condition = NO_TIME("started_at") " OR " NO_TIME("completed_at") " OR " NO_TIME("created_at"),
+     .variant = MIGRATION_TYPED},
+    {.name = "migration_time",
+     .group = "values",
+     .what = "migration rows with a time that cannot be read: no range of dates matches them",
+     .remedy = BEYOND_REPAIR,
+     .table = "file_migrations",
+     .columns = "id, started_at, completed_at, created_at",
      .condition =
-         BAD_TIME("started_at") " OR " BAD_TIME("completed_at") " OR " BAD_TIME("created_at")},
+         BAD_TIME("started_at") " OR " BAD_TIME("completed_at") " OR " BAD_TIME("created_at"),
+     .variant = MIGRATION_TEXT},
     {.name = "migration_checksum",
      .group = "values",
      .what = "migration rows with a checksum of no known form",
      .remedy = BEYOND_REPAIR,
      .table = "file_migrations",
      .columns = "id, original_checksum, migrated_checksum",
-     .condition = BAD_SUM("original_checksum") " OR " BAD_SUM("migrated_checksum")},
+     .condition = BAD_SUM("original_checksum") " OR " BAD_SUM("migrated_checksum"),
+     .fine = FINE_SUM("original_checksum") " AND " FINE_SUM("migrated_checksum")},
     {.name = "migration_size",
      .group = "values",
      .what = "migration rows with a size that is negative or no integer",
@@ -194,7 +221,8 @@ static const struct check_rule rules[] = {
      .remedy = BEYOND_REPAIR,
      .table = "files",
      .columns = "id, checksum",
-     .condition = BAD_SUM("checksum")},
+     .condition = BAD_SUM("checksum"),
+     .fine = FINE_SUM("checksum")},
     {.name = "completed_without_checksum",
      .group = "pointers",
      .what = "completed rows without a checksum of what was sent",
@@ -230,8 +258,21 @@ static const struct check_rule rules[] = {
               " 'verified') AND f.r2_key IS DISTINCT FROM m.target_r2_key"},
 };
 
-void postgres_check_rules(struct check_rules *out)
+static bool typed(const struct postgres *p, enum postgres_name started)
+{
+    for (int i = 0; i < 3; i++) { /* started_at, completed_at, created_at */
+        const enum postgres_kind kind =
+            postgres_column(p, (enum postgres_name)((int)started + i))->kind;
+        if (kind != POSTGRES_STAMP && kind != POSTGRES_STAMPTZ)
+            return false;
+    }
+    return true;
+}
+
+void postgres_check_rules(const struct postgres *p, struct check_rules *out)
 {
     out->items = rules;
     out->n = sizeof rules / sizeof *rules;
+    out->skip = 1u << (typed(p, POSTGRES_B_STARTED) ? BATCH_TEXT : BATCH_TYPED);
+    out->skip |= 1u << (typed(p, POSTGRES_M_STARTED) ? MIGRATION_TEXT : MIGRATION_TYPED);
 }

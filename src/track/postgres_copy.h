@@ -17,7 +17,7 @@ enum err_code postgres_copy_put(struct tracker *t, size_t table, const struct tr
                                 size_t n, struct err *e);
 
 /* postgres_check.c, postgres_check_rules.c */
-void postgres_check_rules(struct check_rules *out);
+void postgres_check_rules(const struct postgres *p, struct check_rules *out);
 enum err_code postgres_check_begin(struct tracker *t, struct check_rules *out, struct err *e);
 enum err_code postgres_check_end(struct tracker *t, enum err_code code, struct err *e);
 extern const char postgres_check_list[]; /* SQL that lists the indexes there are */

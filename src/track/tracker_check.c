@@ -80,7 +80,7 @@ static enum err_code ask(struct pass *p, tracker_cells_fn *fn, void *user, struc
 
 static bool applies(const struct pass *p, const struct check_rule *r)
 {
-    return !r->own || p->own;
+    return (!r->own || p->own) && (r->variant == 0 || (p->rules.skip & (1u << r->variant)) == 0);
 }
 
 /* One pass over a table for all rules of it. */

@@ -266,11 +266,16 @@ class Check(bf.TestCase):
     def test_db_check_every_fault(self):
         self.ws.migrated(6)
         self.assertEqual({c["count"] for c in self.check(0).values()}, {0})
-        self.ws.tracker.save()
+        with self.ws.database(write=True) as db:
+            for table in TABLES:
+                db.execute(f"CREATE TABLE sound_{table} AS TABLE {table}")
         for name, (statement, count) in FAULTS.items():
             with self.subTest(name):
-                self.ws.tracker.restore()
-                self.change(statement)
+                with self.ws.database(write=True) as db:
+                    for table in TABLES:
+                        db.execute(f"DELETE FROM {table}")
+                        db.execute(f"INSERT INTO {table} TABLE sound_{table}")
+                    db.execute(statement)
                 found = self.check(1)[name]
                 self.assertEqual(found["count"], count)
                 self.assertEqual(len(found["examples"]), min(count, 5))
