@@ -17,6 +17,7 @@
 #define PIECE      ((size_t)256 << 10)
 #define TURN_BYTES ((uint64_t)4 << 20)
 #define MD5_SIZE   16
+#define MD5_HEX    ((size_t)32)
 
 struct s3_resume {
     struct s3_put *put;
@@ -127,7 +128,7 @@ static bool judge_part(struct s3_resume *m)
     if (memcmp(sha256, p->in.part_sha256[m->part], DIGEST_SHA256_SIZE) != 0)
         return false;
     text_hex(md5, MD5_SIZE, hex);
-    if (strlen(etag) == 2 * MD5_SIZE + 2 && strncmp(etag + 1, hex, 2 * MD5_SIZE) == 0) {
+    if (strlen(etag) == MD5_HEX + 2 && strncmp(etag + 1, hex, MD5_HEX) == 0) {
         p->parts_done++;
     } else { /* other bytes, or no MD5: it is sent */
         free(etag);
