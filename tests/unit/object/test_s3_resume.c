@@ -54,7 +54,7 @@ static void begin(struct file *f)
     assert_int_equal(write(fd, CONTENT, strlen(CONTENT)), strlen(CONTENT));
     digest_sha256_hex(CONTENT, strlen(CONTENT), f->sha256);
     for (size_t i = 0; i < 3; i++)
-        digest_sha256(CONTENT + i * PART_SIZE, i < 2 ? PART_SIZE : 4, f->parts[i]);
+        digest_sha256(&CONTENT[i * PART_SIZE], i < 2 ? PART_SIZE : 4, f->parts[i]);
     f->p = talk_hello();
     f->p.data = NULL;
     f->p.fd = fd;
