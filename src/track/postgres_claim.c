@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW_BATCHES                                                                                \
-    4 /* up to it, more candidates than are asked for are looked at: others may hold the first */
+#define FEW_BATCHES  4
 #define MANY_BATCHES 100 /* above it: one range for each status, batches compared row by row */
-#define SPARE        4
-#define SPARE_MAX    1000
+#define SPARE        16 /* times as many candidates are looked at when others hold all of the first */
+#define SPARE_MAX    10000
 
 /* One claim while it is made. */
 struct claiming {
@@ -28,6 +27,7 @@ struct claiming {
     } * items; /* in id order */
     size_t len;
     size_t limit;            /* candidates that are looked at */
+    bool more;               /* there may be others */
     const char *owner, *now; /* in out's memory */
 };
 
@@ -115,7 +115,26 @@ static enum err_code keep_candidates(struct claiming *k, const PGresult *q, stru
     return k->items != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }
 
-/* Locks up to limit candidates. When there are some and others hold all of them, k->after_id is where to go on; else NULL ends. */
+/* Others hold all of the candidates, or there are none: look at more of them, then go on behind them. */
+static enum err_code look_further(struct postgres *p, struct claiming *k, const char *batches,
+                                  struct err *e)
+{
+    if (k->limit == k->c->limit && k->limit * SPARE <= SPARE_MAX &&
+        k->c->batch_count <= FEW_BATCHES) {
+        k->limit *= SPARE;
+        return ERR_OK;
+    }
+    PGresult *q = ask(p, k, "SELECT id::text FROM c ORDER BY id DESC LIMIT 1", batches, e);
+    if (q == NULL)
+        return postgres_code(e);
+    k->more = PQntuples(q) > 0;
+    if (k->more)
+        k->after_id = arena_strdup(&k->mem, PQgetvalue(q, 0, 0));
+    PQclear(q);
+    return k->more && k->after_id == NULL ? err_set(e, ERR_NOMEM, "out of memory") : ERR_OK;
+}
+
+/* Locks up to limit candidates. */
 static enum err_code find_candidates(struct postgres *p, struct claiming *k, struct err *e)
 {
     struct postgres_array batches;
@@ -136,15 +155,10 @@ static enum err_code find_candidates(struct postgres *p, struct claiming *k, str
             list, e);
     code = q == NULL ? postgres_code(e) : keep_candidates(k, q, e);
     PQclear(q);
-    if (code == ERR_OK && k->len > 0) {
+    if (code == ERR_OK && k->len > 0)
         k->after_id = k->items[k->len - 1].id;
-    } else if (code == ERR_OK) {
-        q = ask(p, k, "SELECT id::text FROM c ORDER BY id DESC LIMIT 1", list, e);
-        code = q == NULL ? postgres_code(e) : ERR_OK;
-        k->after_id =
-            q != NULL && PQntuples(q) > 0 ? arena_strdup(&k->mem, PQgetvalue(q, 0, 0)) : NULL;
-        PQclear(q);
-    }
+    else if (code == ERR_OK)
+        code = look_further(p, k, list, e);
     postgres_array_release(&batches);
     return code;
 }
@@ -352,11 +366,11 @@ static enum err_code claim(struct postgres *p, void *user, struct err *e)
     k->after_id = k->c->after_id;
     code = postgres_lease_bury(p, k->c, e);
     /* An empty list means that nothing is left: rows that cannot be taken are passed over. */
-    while (code == ERR_OK && k->out->len == 0) {
+    k->limit = k->c->limit;
+    k->more = true;
+    while (code == ERR_OK && k->more && k->out->len == 0) {
         code = find_candidates(p, k, e);
-        if (code != ERR_OK || (k->len == 0 && k->after_id == NULL))
-            break;
-        if (k->len > 0)
+        if (code == ERR_OK && k->len > 0)
             code = take(p, k, e);
     }
     if (code == ERR_OK)
@@ -368,10 +382,8 @@ static enum err_code claim(struct postgres *p, void *user, struct err *e)
 enum err_code postgres_claim(struct tracker *t, const struct tracker_claim *c,
                              struct record_list *out, struct err *e)
 {
-    struct claiming k = {.c = c, .out = out, .limit = c->limit};
+    struct claiming k = {.c = c, .out = out};
 
-    if (c->batch_count <= FEW_BATCHES && c->limit <= SPARE_MAX)
-        k.limit *= SPARE;
     arena_init(&k.mem, (size_t)64 << 20);
     postgres_batch_init(&k.changes);
     enum err_code code = postgres_transaction(
