@@ -54,13 +54,12 @@ enum err_code postgres_copy_columns(struct tracker *t, const char *table,
     if (q == NULL)
         return postgres_code(e);
     const int n = PQntuples(q);
-    if (n > TRACKER_COLUMNS_MAX)
-        code = err_set(e, ERR_LIMIT, "table '%s' has too many columns", table);
-    else
-        out->items = calloc((size_t)n + 1, sizeof *out->items);
-    if (code == ERR_OK && out->items == NULL)
-        code = err_set(e, ERR_NOMEM, "out of memory");
-    for (int i = 0; code == ERR_OK && i < n; i++) {
+    out->items = n <= TRACKER_COLUMNS_MAX ? calloc((size_t)n + 1, sizeof *out->items) : NULL;
+    if (out->items == NULL)
+        code = n > TRACKER_COLUMNS_MAX
+                   ? err_set(e, ERR_LIMIT, "table '%s' has too many columns", table)
+                   : err_set(e, ERR_NOMEM, "out of memory");
+    for (int i = 0; out->items != NULL && i < n; i++) {
         struct tracker_column *c = &out->items[out->n++];
         str_copy(c->name, sizeof c->name, PQgetvalue(q, i, 0)); /* at most 63 bytes */
         c->kind = kind_of(PQgetvalue(q, i, 1));
@@ -198,10 +197,15 @@ static enum err_code rows(struct postgres *p, size_t table, const struct tracker
                           tracker_copy_fn *fn, void *user, struct err *e)
 {
     struct tracker_value *values = calloc(c->n, sizeof *values);
-    enum err_code code = values != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
     char *line = NULL;
     int n = 0;
 
+    if (values == NULL) {
+        give_up(p);
+        finish(p, NULL);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
     while (code == ERR_OK && (n = PQgetCopyData(p->connection, &line, 0)) > 0) {
         code = read_row(line, (size_t)n, c, values, e);
         if (code == ERR_OK)

@@ -54,11 +54,13 @@ static enum err_code look(struct postgres *p, struct postgres_copy *w, size_t i,
 
     if (code == ERR_OK)
         code = copy_ddl_fits(tracker_copy_table(i), source, &there, e);
-    out->items = calloc(source->n + 1, sizeof *out->items);
-    if (code == ERR_OK && out->items == NULL)
+    out->items = code == ERR_OK ? calloc(source->n + 1, sizeof *out->items) : NULL;
+    if (out->items != NULL) {
+        for (size_t k = 0; k < source->n; k++)
+            out->items[out->n++] = *copy_ddl_find(&there, source->items[k].name);
+    } else if (code == ERR_OK) {
         code = err_set(e, ERR_NOMEM, "out of memory");
-    for (size_t k = 0; code == ERR_OK && k < source->n; k++)
-        out->items[out->n++] = *copy_ddl_find(&there, source->items[k].name);
+    }
     free(there.items);
     return code;
 }

@@ -67,8 +67,10 @@ enum err_code sqlite_copy_columns(struct tracker *t, const char *table, struct t
     if (q == NULL)
         return sqlite_code(e);
     out->items = calloc(TRACKER_COLUMNS_MAX, sizeof *out->items);
-    if (out->items == NULL)
-        code = err_set(e, ERR_NOMEM, "out of memory");
+    if (out->items == NULL) {
+        sqlite_statement_done(q);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
     while (code == ERR_OK && row) {
         code = sqlite_statement_next(s, q, &row, e);
         if (code == ERR_OK && row)
@@ -94,8 +96,10 @@ static enum err_code rows(struct sqlite *s, sqlite3_stmt *q, size_t table,
 {
     struct tracker_value *values = calloc(c->n, sizeof *values);
     bool row = true;
-    enum err_code code = values != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
 
+    if (values == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
     while (code == ERR_OK) {
         code = sqlite_statement_next(s, q, &row, e);
         if (code != ERR_OK || !row)
