@@ -34,9 +34,10 @@ struct d1 {
     struct secret token;
     bool read_only, looked, work_made;
     struct sqlite_info info;
-    sqlite3 *
-        keys; /* private and temporary: digests of keys that other tools planned; NULL: not gathered */
-    int64_t keys_ms;
+    sqlite3 *keys; /* private, temporary: keys that are held, ids of files; NULL: not gathered */
+    int64_t keys_until_ms;
+    bool files_known; /* the files are in it, too */
+    int64_t paced_ms; /* of d1_http_pace() */
 };
 
 static inline struct d1 *d1_of(struct tracker *t)
@@ -88,6 +89,9 @@ bool d1_text_fits(const char *text); /* UTF-8: all that D1 can be given */
 enum err_code d1_http_open(struct d1 *d, const struct tracker_options *o, struct err *e);
 /* The answer's JSON into *root; ERR_DB with what the database said, ERR_DB_BUSY when it is out of reach for good. */
 enum err_code d1_http_send(struct d1 *d, const struct buf *body, struct json **root, struct err *e);
+
+/* How long the next request must wait for Cloudflare's limit, by the monotonic clock; *next_ms (0 at first) is when the one after it is due. */
+int64_t d1_http_pace(int64_t *next_ms, int64_t now_ms);
 
 /* ---- d1_value.c: values by type and bytes, through JSON ---------------------------------------------------- */
 /* SQL that gives `expression` as one letter and its text: i7, r1.5, tabc, u616263 (text in hex), b00ff; NULL. `kept` characters
@@ -180,8 +184,7 @@ enum err_code d1_plan(struct tracker *t, tracker_plan_next_fn *next, tracker_pla
                       void *user, const struct tracker_head *head, struct err *e);
 enum err_code d1_publish(struct d1 *d, const char *plan, const char *now,
                          const struct tracker_head *head, struct err *e);
-/* Of rows that other tools made; with `all` of every live row. */
-enum err_code d1_keys_gather(struct d1 *d, bool all, struct err *e);
+enum err_code d1_keys_gather(struct d1 *d, struct err *e); /* of every live row */
 /* By a row of those that were gathered, or held since? */
 bool d1_keys_held(struct d1 *d, const char *key_digest, char *batch, size_t size);
 enum err_code d1_keys_hold(struct d1 *d, const char *key_digest, const char *batch, struct err *e);
@@ -192,7 +195,7 @@ enum err_code d1_keys_shared(struct tracker *t, struct tracker_key_ref *refs, si
                              struct err *e);
 enum err_code d1_files_batch_exists(struct tracker *t, const char *batch_id, bool *found,
                                     struct err *e);
-enum err_code d1_files_exists(struct tracker *t, const char *file_id, bool *found, struct err *e);
+enum err_code d1_keys_file(struct tracker *t, const char *file_id, bool *found, struct err *e);
 enum err_code d1_files_without_key(struct tracker *t, const char *source_column,
                                    const char *after_id, size_t limit, struct record_list *out,
                                    struct err *e);

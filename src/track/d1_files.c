@@ -24,11 +24,6 @@ enum err_code d1_files_batch_exists(struct tracker *t, const char *batch_id, boo
                   batch_id, found, e);
 }
 
-enum err_code d1_files_exists(struct tracker *t, const char *file_id, bool *found, struct err *e)
-{
-    return exists(t, "SELECT EXISTS (SELECT 1 FROM files WHERE id = ?1)", file_id, found, e);
-}
-
 /* The column as the schema spells it, quoted; ERR_DB_SCHEMA when there is none. */
 static enum err_code quote_column(struct d1 *d, const char *column, struct buf *out, struct err *e)
 {

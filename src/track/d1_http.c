@@ -1,6 +1,7 @@
 /* d1_http: one batch to Cloudflare's API and its answer (https://developers.cloudflare.com/api/resources/d1/, query). What may pass by is
  * sent again: the batch bears it. Waits as Retry-After says; the limit is the account's and shared with everything else that it does.
  */
+#include "blobferry/base/process.h"
 #include "blobferry/base/str.h"
 #include "blobferry/net/http.h"
 #include "blobferry/net/retry.h"
@@ -9,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX  ((size_t)48 << 20)
-#define ONE_MS      60000  /* a batch may take D1 30 s */
-#define ALL_MS      120000 /* with all of its repetitions */
-#define RETRIES     8
+#define ANSWER_MAX ((size_t)48 << 20)
+#define ONE_MS     60000 /* a batch may take D1 30 s */
+/* https://developers.cloudflare.com/fundamentals/api/reference/limits/: 1,200 requests in five minutes, else none for the next five. */
+#define PACE_MS     300
+#define BURST       150 /* requests at once, as a short command needs them */
 #define ID_LETTERS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 #define DEFAULT_API "https://api.cloudflare.com"
 
@@ -58,6 +60,7 @@ enum err_code d1_http_open(struct d1 *d, const struct tracker_options *o, struct
 
 struct attempt {
     bool arrived, again; /* again: it may pass by */
+    bool limited;        /* by Cloudflare's limit: it lasts minutes */
     struct json *root;
     char retry_after[64];
     enum err_code code;
@@ -124,6 +127,7 @@ static enum err_code judge(struct attempt *t, const struct http_response *r)
     if (r->status == 200 && json_boolean(json_get(t->root, "success"), &success) && success)
         return ERR_OK;
     t->again = r->status == 429 || r->status >= 500 || (text != NULL && transient(text));
+    t->limited = r->status == 429;
     if (t->again) {
         err_set(t->e, ERR_DB_BUSY, "database '%s' cannot answer now (status %d): %s",
                 t->d->base.name, r->status, text != NULL ? text : "no reason given");
@@ -191,21 +195,33 @@ static void wake(void *user, bool cancelled)
     *(bool *)user = true;
 }
 
+/* Not for long once we are to stop: what is to be written then is written, or found by the next run. */
 static void pause_for(struct d1 *d, int64_t ms)
 {
     bool awake = false;
 
     if (http_after(d->http, ms, wake, &awake, NULL) != ERR_OK)
         return;
-    while (!awake && http_run(d->http, 1000, NULL) == ERR_OK)
+    while (!awake && !process_stopping() && http_run(d->http, 200, NULL) == ERR_OK)
         ;
     if (!awake)
         http_cancel_all(d->http);
 }
 
+int64_t d1_http_pace(int64_t *next_ms, int64_t now_ms)
+{
+    *next_ms = (*next_ms > now_ms ? *next_ms : now_ms) + PACE_MS;
+    const int64_t ahead = *next_ms - now_ms - (int64_t)BURST * PACE_MS;
+    return ahead > 0 ? ahead : 0;
+}
+
 enum err_code d1_http_send(struct d1 *d, const struct buf *body, struct json **root, struct err *e)
 {
-    const struct retry_policy policy = {.max_retries = RETRIES, .deadline_ms = ALL_MS};
+    static const struct retry_policy passing = {.max_retries = 8, .deadline_ms = 120000},
+                                     limited = {.max_retries = 30,
+                                                .base_ms = 1000,
+                                                .cap_ms = 60000,
+                                                .deadline_ms = 420000};
     struct retry_state state = {.started_ms = clock_mono_ms()};
     struct attempt t;
     enum err_code code;
@@ -213,11 +229,15 @@ enum err_code d1_http_send(struct d1 *d, const struct buf *body, struct json **r
 
     *root = NULL;
     for (;;) {
+        const int64_t wait = d1_http_pace(&d->paced_ms, clock_mono_ms());
+        if (wait > 0)
+            pause_for(d, wait);
         state.attempts++;
         code = attempt(d, body, &t, e);
         if (code == ERR_OK || !t.again ||
-            !retry_next(&policy, &state, clock_mono_ms(), clock_wall_ms(),
-                        t.retry_after[0] != '\0' ? t.retry_after : NULL, &delay))
+            !retry_next(t.limited ? &limited : &passing, &state, clock_mono_ms(), clock_wall_ms(),
+                        t.retry_after[0] != '\0' ? t.retry_after : NULL, &delay) ||
+            (process_stopping() && delay > 1000))
             break;
         pause_for(d, delay);
     }

@@ -178,10 +178,13 @@ static enum err_code begin(struct plan *p, struct err *e)
     if (code == ERR_OK)
         code = d1_schema_write(p->d, e);
     if (code == ERR_OK)
-        code = d1_keys_gather(p->d, true, e);
+        code = d1_keys_gather(p->d, e);
     d1_batch_init(&b);
     sweep(p, &b);
-    d1_batch_add(&b, "SELECT coalesce(max(rowid), 0) + 1 FROM file_migrations", D1_NONE);
+    d1_batch_add(&b,
+                 p->d->info.counted_id ? "SELECT coalesce(max(id), 0) + 1 FROM file_migrations"
+                                       : "SELECT 0",
+                 D1_NONE);
     if (code == ERR_OK)
         code = d1_batch_run(p->d, &b, &a, e);
     p->first_id = code == ERR_OK ? d1_row_number(d1_answer_rows(&a, 1), 0) : 0;

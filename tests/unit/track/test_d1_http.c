@@ -161,6 +161,25 @@ static void test_d1_http_texts_that_are_not_utf8_are_not_sent(void **state)
     d1_answer_release(&a);
 }
 
+static void test_d1_http_keeps_to_the_limit_of_the_api(void **state)
+{
+    const int64_t five_minutes = 300000;
+    int64_t next = 0, now = 1000000, sent = 0;
+
+    (void)state;
+    for (int i = 0; i < 150; i++) /* a short command does not wait at all */
+        assert_int_equal(d1_http_pace(&next, now), 0);
+    for (sent = 150; now < 1000000 + five_minutes; sent++) {
+        const int64_t wait = d1_http_pace(&next, now);
+        assert_true(wait >= 0 && wait <= 300);
+        now += wait;
+    }
+    assert_true(sent > 1100 && sent <= 1200);
+    now += 10 * five_minutes;
+    assert_int_equal(d1_http_pace(&next, now), 0);
+    assert_true(next == now + 300); /* what was not used is not saved up */
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -173,6 +192,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_d1_http_refusals_are_not_repeated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_d1_http_texts_that_are_not_utf8_are_not_sent, setup,
                                         teardown),
+        cmocka_unit_test(test_d1_http_keeps_to_the_limit_of_the_api),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
