@@ -23,7 +23,7 @@ static struct migrate_page *page_new(struct migrate_job *j, struct err *e)
         record_list_init(&p->list, PAGE_BYTES);
     }
     p->next = NULL;
-    p->started = p->open = 0;
+    p->started = p->open = p->ahead = 0;
     return p;
 }
 

@@ -42,6 +42,8 @@ struct migrate_job {
     struct migrate_desk desk;
     struct migrate_lane *lanes; /* NULL: not opened yet */
     size_t lane_count;
+    pthread_t prefetcher;
+    bool prefetching;         /* there is one */
     struct outcome *gathered; /* RESULTS_GROUP, on their way from desk to results */
 
     bool first_round;   /* failed and rolled back rows are taken once in a run, if at all */

@@ -33,17 +33,20 @@ enum migrate_order {
 /* Between the main thread and the lanes; all of it under `lock` unless it is atomic. */
 struct migrate_desk {
     pthread_mutex_t lock;
-    pthread_cond_t more; /* lanes: rows, or another order */
-    pthread_cond_t news; /* main: outcomes, or rows are running out */
-    bool ready;          /* the three above are to be destroyed */
+    pthread_cond_t more;  /* lanes: rows, or another order */
+    pthread_cond_t ahead; /* the prefetcher: to end */
+    pthread_cond_t news;  /* main: outcomes, or rows are running out */
+    bool ready;           /* the three above are to be destroyed */
     _Atomic int order;
     atomic_size_t waiting; /* claimed rows that no lane has taken; written under the lock */
     size_t in_flight;      /* taken, and their outcome not handed over yet */
     struct outcome *out;   /* handed over, not gathered yet */
     size_t out_len, out_max;
-    size_t low;                  /* with fewer rows waiting the main thread wants to know … */
-    size_t many;                 /* … or with so many outcomes */
-    bool listening;              /* it waits for news */
+    size_t low;     /* with fewer rows waiting the main thread wants to know … */
+    size_t many;    /* … or with so many outcomes */
+    bool listening; /* it waits for news */
+    bool no_prefetch;
+    struct transfer_cold cold;
     struct err fatal;            /* of the first lane that cannot go on */
     struct transfer_books books; /* the main thread's, and for a moment a lane's */
 };
@@ -89,6 +92,10 @@ void migrate_lanes_forget(struct migrate_job *j);
 bool migrate_lanes_idle(struct migrate_job *j); /* nothing under way, nothing to gather */
 bool migrate_lanes_only_parts(const struct migrate_job *j);
 uint64_t migrate_lanes_bytes(const struct migrate_job *j);
+
+/* ---- migrate_prefetch.c */
+void migrate_prefetch_start(struct migrate_job *j);
+void migrate_prefetch_stop(struct migrate_job *j);
 
 /* ---- migrate_lane.c: what a lane does in a turn */
 void migrate_lane_work(struct migrate_lane *l); /* rows in, transfers on, outcomes out */

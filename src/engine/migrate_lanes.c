@@ -42,6 +42,7 @@ static enum err_code desk_init(struct migrate_job *j, struct err *e)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&d->more, &monotonic);
     pthread_cond_init(&d->news, &monotonic);
+    pthread_cond_init(&d->ahead, &monotonic);
     pthread_condattr_destroy(&monotonic);
     d->ready = true;
     d->out_max = DESK_ROOM + j->slot_total;
@@ -64,6 +65,7 @@ static enum err_code lane_open(struct migrate_job *j, struct migrate_lane *l, si
                                   .root = &j->root,
                                   .store = j->g->store,
                                   .books = &j->desk.books,
+                                  .cold = &j->desk.cold,
                                   .load_max = LOAD_MAX,
                                   .load_all = LOAD_ALL / lanes};
     err_init(&l->t.fatal);
@@ -129,6 +131,7 @@ void migrate_lanes_close(struct migrate_job *j)
         return;
     pthread_cond_destroy(&d->more);
     pthread_cond_destroy(&d->news);
+    pthread_cond_destroy(&d->ahead);
     pthread_mutex_destroy(&d->lock);
     pthread_mutex_destroy(&d->books.lock);
     d->ready = false;
@@ -156,12 +159,15 @@ enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e)
         rc = pthread_create(&l->thread, NULL, migrate_lane_main, l);
         l->running = rc == 0;
     }
+    if (rc == 0)
+        migrate_prefetch_start(j);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc == 0 ? ERR_OK : err_set_errno(e, ERR_GENERAL, rc, "cannot start a thread");
 }
 
 void migrate_lanes_join(struct migrate_job *j)
 {
+    migrate_prefetch_stop(j);
     for (size_t i = 0; i < j->lane_count; i++) {
         struct migrate_lane *l = &j->lanes[i];
         if (l->running)

@@ -22,6 +22,7 @@ struct migrate_page {
     struct migrate_page *next;
     struct record_list list;
     size_t started; /* rows handed to a transfer so far */
+    size_t ahead;   /* rows that the prefetcher has passed */
     size_t open;    /* rows whose outcome is not written yet */
 };
 

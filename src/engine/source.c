@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* ---- root ----------------------------------------------------------------------------------------------- */
@@ -177,11 +178,15 @@ enum err_code source_ends_there(const struct source *s, struct err *e)
 /* The whole file into s->data, which has room for one byte more: the end is seen in the same read. */
 static enum err_code read_whole(struct source *s, size_t size, struct err *e)
 {
-    ssize_t got;
+    const struct iovec all = {.iov_base = s->data, .iov_len = size + 1};
+    ssize_t got = preadv2(s->fd, &all, 1, 0, RWF_NOWAIT); /* not every file system can say */
 
-    do
+    s->cold = got < 0 ? errno == EAGAIN : (size_t)got < size;
+    while (got < 0) {
         got = pread(s->fd, s->data, size + 1, 0);
-    while (got < 0 && errno == EINTR);
+        if (got < 0 && errno != EINTR)
+            break;
+    }
     if (got < 0)
         return err_set_errno(e, ERR_FILE, errno, "cannot read the source");
     if ((size_t)got > size)

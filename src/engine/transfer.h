@@ -26,6 +26,12 @@ struct transfer_books {
 void transfer_books_take(struct transfer_books *b);
 void transfer_books_give(struct transfer_books *b);
 
+/* Files that were not in memory: what the prefetcher goes by. */
+struct transfer_cold {
+    _Atomic int64_t last_ms; /* monotonic; 0 never */
+    atomic_int seen;         /* in this spell */
+};
+
 /* What one event loop has of its own; every loop has its own store. */
 struct transfer_lane {
     const struct engine *g;
@@ -33,6 +39,7 @@ struct transfer_lane {
     const struct source_root *root;
     struct objstore *store;
     struct transfer_books *books;
+    struct transfer_cold *cold;
     size_t load_max; /* bytes of a file that is kept in memory while it is sent … */
     size_t load_all; /* … and of all of them (P10) */
     size_t loaded;

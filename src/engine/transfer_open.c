@@ -109,6 +109,10 @@ static void read_source(struct transfer *t)
         transfer_fail(t, &e);
         return;
     }
+    if (small && t->source.cold) {
+        atomic_fetch_add(&t->lane->cold->seen, 1);
+        atomic_store(&t->lane->cold->last_ms, clock_mono_ms());
+    }
     if (small) {
         *budget -= size < *budget ? size : *budget;
         has_been_read(t);

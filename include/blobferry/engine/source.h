@@ -32,6 +32,7 @@ struct source {
     char *data;                       /* whole content when it was read by source_load; owned */
     char sha256[DIGEST_SHA256_HEX];   /* after hashing */
     struct checksum expected;         /* kind NONE: nothing to compare */
+    bool cold;                        /* source_load had to wait for the disk */
     bool matches;                     /* expected checksum, if any, equals what was read */
     unsigned char (*part_sha256)[32]; /* owned; with part_size > 0 */
     uint64_t part_size, parts;
