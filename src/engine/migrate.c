@@ -256,7 +256,7 @@ static enum err_code run_round(struct migrate_job *j, struct err *e)
         code = engine_run_record(j->g, e);
     if (code == ERR_OK)
         code = bury(j, e);
-    j->files_total = j->out->completed + j->out->failed + j->work.files;
+    j->files_total = j->work.more ? -1 : j->out->completed + j->out->failed + j->work.files;
     if (j->first_round)
         j->bytes_total = j->work.bytes;
     for (size_t i = 0; code == ERR_OK && !j->halted && i < j->work.n; i += MIGRATE_WINDOW) {

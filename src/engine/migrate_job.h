@@ -9,6 +9,7 @@
 #include "engine/transfer.h"
 
 #define MIGRATE_PAGE   200 /* rows of one claim */
+#define MIGRATE_OPEN   64  /* batches that are looked at and counted in one round of --all */
 #define MIGRATE_WINDOW 16  /* batches that are worked on, and locked, at once */
 
 /* Batches that have something to claim; ids are owned. */
@@ -17,6 +18,7 @@ struct migrate_work {
     size_t n;
     int64_t files, bytes; /* still to do in them; bytes -1: not asked */
     int64_t elsewhere;    /* rows that other workers hold */
+    bool more;            /* there may be other batches with work: not looked at yet */
 };
 
 struct migrate_job {

@@ -101,6 +101,33 @@ static enum err_code look_at(struct migrate_job *j, const struct batch *b, struc
     return add(&j->work, b->batch_id, e);
 }
 
+static enum err_code add_open(void *user, const char *batch_id, struct err *e)
+{
+    return add(user, batch_id, e);
+}
+
+/* --all: the oldest ones that have something to do, and no more of them than a round needs (P10): a table of a hundred million rows is
+ * not counted to begin. After a round in vain, and where failed rows are taken (once in a run), all of them. */
+static enum err_code look_at_open(struct migrate_job *j, struct batch_list *list, struct err *e)
+{
+    const bool failed = j->first_round && j->o.retry_failed, again = j->first_round && j->o.again;
+    const size_t most = failed || again || j->in_vain > 0 ? 0 : MIGRATE_OPEN;
+    unsigned statuses = TRACKER_STATUS(FILE_PENDING) | TRACKER_STATUS(FILE_PROCESSING);
+    struct migrate_work open = {0};
+
+    statuses |= failed ? TRACKER_STATUS(FILE_FAILED) : 0;
+    statuses |= again ? TRACKER_STATUS(FILE_ROLLED_BACK) : 0;
+    enum err_code code = tracker_open_batches(j->g->tracker, statuses, most, add_open, &open, e);
+    for (size_t i = 0; code == ERR_OK && i < open.n; i++) {
+        code = tracker_batches(j->g->tracker, open.ids[i], 1, list, e);
+        if (code == ERR_OK && list->len > 0)
+            code = look_at(j, &list->items[0], e);
+    }
+    j->work.more = open.n == most;
+    migrate_work_release(&open);
+    return code;
+}
+
 /* Bytes of what is to be done, for progress; with many batches that is not worth its queries. */
 static enum err_code count_bytes(struct migrate_job *j, struct err *e)
 {
@@ -181,11 +208,8 @@ enum err_code migrate_work_find(struct migrate_job *j, struct err *e)
         if (code == ERR_OK && list.len > 0)
             code = look_at(j, &list.items[0], e);
     }
-    if (code == ERR_OK && named == 0) {
-        code = tracker_batches(j->g->tracker, NULL, 0, &list, e);
-        for (size_t i = list.len; code == ERR_OK && i > 0; i--) /* oldest first */
-            code = look_at(j, &list.items[i - 1], e);
-    }
+    if (code == ERR_OK && named == 0)
+        code = look_at_open(j, &list, e);
     record_batches_release(&list);
     if (code == ERR_OK && j->work.n > 0 && j->first_round)
         code = count_bytes(j, e);

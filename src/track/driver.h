@@ -79,6 +79,9 @@ struct tracker_ops {
                             struct tracker_totals *out, struct err *e);
     enum err_code (*batches)(struct tracker *t, const char *batch_id, size_t limit,
                              struct batch_list *out, struct err *e);
+    /* optional: without it, all batches are counted. statuses are known ones, at least one */
+    enum err_code (*open_batches)(struct tracker *t, unsigned statuses, size_t limit,
+                                  tracker_batch_fn *fn, void *user, struct err *e);
     enum err_code (*dump)(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
                           void *user, struct err *e);
     enum err_code (*restore)(struct tracker *t, const struct tracker_restore *r,

@@ -360,6 +360,8 @@ enum err_code postgres_batch_note(struct postgres_batch_changes *c, const char *
 enum err_code postgres_batch_settle(struct postgres *p, struct postgres_batch_changes *c,
                                     const char *status, int64_t now_ms, struct err *e);
 
+enum err_code postgres_open_batches(struct tracker *t, unsigned statuses, size_t limit,
+                                    tracker_batch_fn *fn, void *user, struct err *e);
 enum err_code postgres_batches(struct tracker *t, const char *batch_id, size_t limit,
                                struct batch_list *out, struct err *e);
 enum err_code postgres_refresh(struct tracker *t, const char *batch_id, int64_t *changed,

@@ -128,6 +128,7 @@ const struct tracker_ops sqlite_ops = {
     .records = sqlite_read_records,
     .totals = sqlite_read_totals,
     .batches = sqlite_batches,
+    .open_batches = sqlite_open_batches,
     .dump = sqlite_dump,
     .restore = sqlite_restore,
     .check_begin = sqlite_check_begin,

@@ -210,7 +210,7 @@ enum err_code sqlite_read_totals(struct tracker *t, const struct tracker_filter 
 enum err_code sqlite_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
                           void *user, struct err *e);
 
-/* ---- sqlite_batch.c, sqlite_batches.c ----------------------------------------------------------------------------- */
+/* ---- sqlite_batch.c, sqlite_batches.c, sqlite_open_batches.c ----------------------------------------------------------------------------- */
 /* What a transaction does to the counters of the batches it touches. */
 struct sqlite_batch_change {
     char *batch_id; /* owned */
@@ -230,6 +230,8 @@ enum err_code sqlite_batch_settle(struct sqlite *s, const struct sqlite_batch_ch
 
 enum err_code sqlite_batches(struct tracker *t, const char *batch_id, size_t limit,
                              struct batch_list *out, struct err *e);
+enum err_code sqlite_open_batches(struct tracker *t, unsigned statuses, size_t limit,
+                                  tracker_batch_fn *fn, void *user, struct err *e);
 enum err_code sqlite_batches_refresh(struct tracker *t, const char *batch_id, int64_t *changed,
                                      struct err *e);
 /* The same for one batch, inside a transaction that has begun. */

@@ -313,6 +313,39 @@ enum err_code tracker_batches(struct tracker *t, const char *batch_id, size_t li
     return t->ops->batches(t, batch_id, limit, out, told(t, e));
 }
 
+static bool has_any(const struct batch *b, unsigned statuses)
+{
+    for (int s = 0; s < FILE_UNKNOWN; s++) {
+        if ((statuses & TRACKER_STATUS(s)) != 0 && b->counts.by[s] > 0)
+            return b->batch_id != NULL;
+    }
+    return false;
+}
+
+enum err_code tracker_open_batches(struct tracker *t, unsigned statuses, size_t limit,
+                                   tracker_batch_fn *fn, void *user, struct err *e)
+{
+    struct batch_list all;
+    size_t found = 0;
+    enum err_code code;
+
+    statuses &= TRACKER_STATUS(FILE_UNKNOWN) - 1;
+    if (statuses == 0)
+        return ERR_OK;
+    if (t->ops->open_batches != NULL)
+        return t->ops->open_batches(t, statuses, limit, fn, user, told(t, e));
+    record_batches_init(&all, 0);
+    code = tracker_batches(t, NULL, 0, &all, e);
+    for (size_t i = all.len; code == ERR_OK && i > 0 && (limit == 0 || found < limit); i--) {
+        if (has_any(&all.items[i - 1], statuses)) {
+            code = fn(user, all.items[i - 1].batch_id, told(t, e));
+            found++;
+        }
+    }
+    record_batches_release(&all);
+    return code;
+}
+
 enum err_code tracker_dump(struct tracker *t, const struct tracker_filter *f, tracker_dump_fn *fn,
                            void *user, struct err *e)
 {

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.parse
+import urllib.parse
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 SMALL = "b-00003"  # a batch of 1,000 rows; they are all there from 10,000 rows on
@@ -203,6 +204,10 @@ def main():
     p.add_argument("--json", metavar="FILE", help="write what was found")
     p.add_argument("--keep", metavar="DIR", help="keep databases and folders there")
     args = p.parse_args()
+    password = urllib.parse.urlsplit(args.db or "").password
+    if password:  # blobferry takes none from its command line
+        os.environ["PGPASSWORD"] = urllib.parse.unquote(password)
+        args.db = args.db.replace(f":{password}@", "@")
     args.build = os.path.realpath(args.build)
     secret = re.match(r"(\w+://[^:/@]+):([^@/]*)(@.*)", args.db or "")
     if secret:  # no command takes one on its command line

@@ -127,9 +127,82 @@ static void test_tracker_wait_ends_in_time_or_when_something_is_planned(void **s
     assert_int_equal(how, TRACKER_WAIT_LISTENED);
 }
 
+static enum err_code tell_batch(void *user, const char *batch_id, struct err *e)
+{
+    struct told_workers *told = user;
+    const size_t used = strlen(told->text);
+
+    (void)e;
+    snprintf(told->text + used, sizeof told->text - used, "%s ", batch_id);
+    return ERR_OK;
+}
+
+TEST_UNUSED const char *open_batches(struct fixture *f, unsigned statuses, size_t limit,
+                                     struct told_workers *told)
+{
+    memset(told, 0, sizeof *told);
+    OK(f, tracker_open_batches(f->t, statuses, limit, tell_batch, told, &f->e));
+    return told->text;
+}
+
+static void see_open_batches(struct fixture *f)
+{
+    const unsigned pending = TRACKER_STATUS(FILE_PENDING), failed = TRACKER_STATUS(FILE_FAILED);
+    struct told_workers told;
+
+    sql(f,
+        "UPDATE migration_batches SET created_at = '2026-01-01 00:00:00' WHERE batch_id = 'b-3'");
+    sql(f,
+        "UPDATE migration_batches SET created_at = '2026-01-02 00:00:00' WHERE batch_id = 'b-1'");
+    sql(f,
+        "UPDATE migration_batches SET created_at = '2026-01-03 00:00:00' WHERE batch_id = 'b-2'");
+    sql(f, "UPDATE file_migrations SET status = 'completed' WHERE batch_id = 'b-2'");
+    sql(f, "UPDATE file_migrations SET status = 'failed' WHERE id = 'row-00001'");
+    sql(f,
+        "INSERT INTO file_migrations (id, batch_id, status) VALUES ('orphan', 'b-9', 'pending')");
+    assert_string_equal(open_batches(f, pending, 0, &told), "b-3 b-1 ");
+    assert_string_equal(open_batches(f, pending, 1, &told), "b-3 ");
+    assert_string_equal(open_batches(f, failed, 0, &told), "b-1 ");
+    assert_string_equal(open_batches(f, pending | failed, 5, &told), "b-3 b-1 ");
+    assert_string_equal(open_batches(f, TRACKER_STATUS(FILE_COMPLETED), 5, &told), "b-2 ");
+    assert_string_equal(open_batches(f, TRACKER_STATUS(FILE_ROLLED_BACK), 5, &told), "");
+    assert_string_equal(open_batches(f, 0, 5, &told), "");
+}
+
+static void test_tracker_open_batches_are_told_oldest_first(void **state)
+{
+    struct fixture *f = *state;
+
+    with_tables(f);
+    for (int i = 1; i <= 3; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "b-%d", i);
+        plan(f, name, i * 10 - 9, 3);
+    }
+    see_open_batches(f);
+}
+
+/* Without an index for it, and without writing. */
+static void test_tracker_open_batches_of_a_bare_database(void **state)
+{
+    struct fixture *f = *state;
+
+    with_bare_tables(f, "TEXT");
+    sql(f, "INSERT INTO migration_batches (id, batch_id) VALUES ('1', 'b-1'), ('2', 'b-2'),"
+           " ('3', 'b-3')");
+    sql(f,
+        "INSERT INTO file_migrations (id, batch_id, status) VALUES ('row-00001', 'b-1', 'pending'),"
+        " ('row-00002', 'b-1', 'pending'), ('row-00003', 'b-2', 'pending'),"
+        " ('row-00004', 'b-3', 'pending')");
+    f->t = open_tracker(f, true);
+    see_open_batches(f);
+}
+
 #define TRACKER_WORKERS_TESTS(TEST)                                                                \
     TEST(test_tracker_workers_are_told_by_owner_and_batch),                                        \
         TEST(test_tracker_workers_are_on_their_latest_run),                                        \
+        TEST(test_tracker_open_batches_are_told_oldest_first),                                     \
+        TEST(test_tracker_open_batches_of_a_bare_database),                                        \
         TEST(test_tracker_workers_of_a_bare_database_are_none),                                    \
         TEST(test_tracker_wait_ends_in_time_or_when_something_is_planned)
 

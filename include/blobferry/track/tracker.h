@@ -283,6 +283,12 @@ enum err_code tracker_totals(struct tracker *t, const struct tracker_filter *f,
 enum err_code tracker_batches(struct tracker *t, const char *batch_id, size_t limit,
                               struct batch_list *out, struct err *e);
 
+/* Names of batches that have a row in one of these statuses, the oldest first, up to limit (0: all). By index where there is one; nothing
+ * is counted. fn may not use the tracker. */
+typedef enum err_code tracker_batch_fn(void *user, const char *batch_id, struct err *e);
+enum err_code tracker_open_batches(struct tracker *t, unsigned statuses, size_t limit,
+                                   tracker_batch_fn *fn, void *user, struct err *e);
+
 /* ---- backup: rows byte-exact --------------------------------------------------------------------------------- */
 enum tracker_value_type { TRACKER_NULL, TRACKER_INTEGER, TRACKER_REAL, TRACKER_TEXT, TRACKER_BLOB };
 struct tracker_value {

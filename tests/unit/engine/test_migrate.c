@@ -388,9 +388,33 @@ static void test_migrate_watch_waits_for_new_work(void **state)
     world_check(w);
 }
 
+/* --all looks at so many batches in a round; the others come after. */
+static void test_migrate_all_of_many_batches(void **state)
+{
+    struct world *w = *state;
+    char id[16], batch[16], key[16];
+    enum { BATCHES = 150 };
+
+    world_file(w, "a", "x");
+    for (int i = 0; i < BATCHES; i++) {
+        snprintf(id, sizeof id, "r%03d", i);
+        snprintf(batch, sizeof batch, "b%03d", i);
+        snprintf(key, sizeof key, "k/%03d", i);
+        world_row(w, (struct world_row){.id = id, .batch = batch, .path = "a", .key = key});
+    }
+    w->o.batch_count = 0;
+    assert_int_equal(migrate_run(&w->g, &w->o, &w->result, &w->e), ERR_OK);
+    assert_int_equal(w->result.completed, BATCHES);
+    assert_int_equal(world_number(w, "SELECT count(*) FROM migration_batches WHERE status ="
+                                     " 'completed'"),
+                     BATCHES);
+    world_check(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_migrate_all_of_many_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(test_migrate_completes_and_points, setup, teardown),
         cmocka_unit_test_setup_teardown(test_migrate_rerun_does_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_migrate_three_hundred_files, setup, teardown),

@@ -124,6 +124,37 @@ static void test_sqlite_scale_totals_of_a_batch_look_up_no_records(void **state)
     assert_int_equal(totals.owed, 3);
 }
 
+static void steps_into_the_index(sqlite3_stmt *plan)
+{
+    int steps = 0;
+
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *step = (const char *)sqlite3_column_text(plan, 3);
+        assert_false(str_starts(step, "SCAN m"));
+        steps += strstr(step, "migrations_batch_status (batch_id=? AND status=?)") != NULL;
+    }
+    assert_int_equal(steps, 2);
+}
+
+static enum err_code ignore_batch(void *user, const char *batch_id, struct err *e)
+{
+    (void)user;
+    (void)batch_id;
+    (void)e;
+    return ERR_OK;
+}
+
+static void test_sqlite_scale_open_batches_are_found_without_counting(void **state)
+{
+    struct fixture *f = *state;
+
+    with_tables(f);
+    plan(f, "b-1", 1, 10);
+    OK(f, tracker_open_batches(f->t, TRACKER_STATUS(FILE_PENDING) | TRACKER_STATUS(FILE_PROCESSING),
+                               64, ignore_batch, NULL, &f->e));
+    assert_int_equal(with_plans(f, "SELECT b.batch_id FROM", steps_into_the_index), 1);
+}
+
 /* ---- a table that the application made, without an index for claims -------------------------------------------- */
 
 static int64_t machine_steps(struct fixture *f)
@@ -216,6 +247,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(test_sqlite_scale_a_claim_sorts_only_what_it_takes),
         T(test_sqlite_scale_totals_of_a_batch_look_up_no_records),
+        T(test_sqlite_scale_open_batches_are_found_without_counting),
         T(test_sqlite_scale_a_run_walks_a_bare_table_once),
         T(test_sqlite_scale_the_page_cache_is_bounded),
     };
