@@ -109,7 +109,7 @@ struct postgres {
     int busy_ms;
     enum postgres_fault fault; /* of the last statement that failed */
     char sqlstate[6];          /* likewise; "" when the server did not say */
-    char timeline[64]; /* tells one line of history of the cluster from another; "" unknown */
+    char timeline[64]; /* of the cluster's history; see postgres_transaction.c; "" unknown */
     struct postgres_info info;
     int listens_as;             /* process number of the session that listens; 0: none */
     bool cannot_listen;         /* behind a pooler, or a standby */

@@ -57,12 +57,16 @@ static enum err_code command(struct postgres *p, const char *sql, const char *do
     return code;
 }
 
-/* Which history is this server's? After a failover to another server, numbers of transactions mean nothing. */
+/* "line incarnation": which history of the cluster is this (a failover begins another), and since when has the server not crashed (its
+ * statistics are lost then, and only then)? Numbers of transactions mean nothing in another history, and after a crash one that was
+ * lost may have been given to somebody else. */
 static void timeline(struct postgres *p, char *dst, size_t size)
 {
     if (command(p,
                 "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE"
-                " substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END",
+                " substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END || ' ' ||"
+                " coalesce((SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter),"
+                " '')",
                 "ask", dst, size, NULL) != ERR_OK)
         dst[0] = '\0';
 }
@@ -136,28 +140,40 @@ static enum err_code begin(struct postgres *p, const struct postgres_work *w, ch
 
 enum outcome { OUTCOME_UNKNOWN, OUTCOME_COMMITTED, OUTCOME_ABORTED };
 
+/* What the server says of a transaction that was begun at `was`, now that it is at `now`. */
+static enum outcome judge(const char *status, const char *was, const char *now)
+{
+    const size_t line = strcspn(was, " ");
+
+    if (*was == '\0' || strncmp(was, now, line + 1) != 0)
+        return OUTCOME_UNKNOWN;
+    if (strcmp(status, "aborted") == 0)
+        return OUTCOME_ABORTED;
+    return strcmp(status, "committed") == 0 && strcmp(was, now) == 0 ? OUTCOME_COMMITTED
+                                                                     : OUTCOME_UNKNOWN;
+}
+
 /* After a reconnection: what became of that transaction? Waits while the server has not noticed yet. */
 static enum outcome outcome_of(struct postgres *p, const char *xid, int64_t deadline_ms)
 {
-    char sql[128], status[32] = "", now[sizeof p->timeline];
+    char sql[128], status[32] = "", now[sizeof p->timeline], was[sizeof p->timeline];
 
+    str_copy(was, sizeof was, p->timeline);
     snprintf(sql, sizeof sql, "SELECT pg_xact_status('%s'::xid8)", xid);
     for (int attempt = 1; postgres_transaction_pause(attempt, deadline_ms); attempt++) {
         if (PQstatus(p->connection) != CONNECTION_OK && postgres_connect_again(p, NULL) != ERR_OK)
             continue;
         timeline(p, now, sizeof now);
-        if (PQstatus(p->connection) != CONNECTION_OK)
+        if (PQstatus(p->connection) != CONNECTION_OK || now[0] == '\0')
             continue;
-        if (p->timeline[0] == '\0' || strcmp(now, p->timeline) != 0)
-            return OUTCOME_UNKNOWN;
-        if (command(p, sql, "ask", status, sizeof status, NULL) != ERR_OK)
-            continue;
-        if (strcmp(status, "committed") == 0)
-            return OUTCOME_COMMITTED;
-        if (strcmp(status, "aborted") == 0)
-            return OUTCOME_ABORTED;
+        if (command(p, sql, "ask", status, sizeof status, NULL) != ERR_OK) {
+            if (strcmp(p->sqlstate, "22023") !=
+                0) /* a number that was never given: lost in a crash */
+                continue;
+            str_copy(status, sizeof status, "aborted");
+        }
         if (strcmp(status, "in progress") != 0)
-            return OUTCOME_UNKNOWN;
+            return judge(status, was, now);
     }
     return OUTCOME_UNKNOWN;
 }
