@@ -64,6 +64,7 @@ const struct tracker_ops d1_ops = {
     .files_without_key = d1_files_without_key,
     .claim = d1_claim,
     .owners = d1_lease_owners,
+    .workers = d1_workers,
     .renew = d1_lease_renew,
     .release = d1_lease_release,
     .set_upload = d1_lease_set_upload,

@@ -158,6 +158,7 @@ extern const char d1_work_ddl[];
 /* ---- d1_claim.c, d1_lease.c, d1_lock.c, d1_run.c, d1_apply.c, d1_move.c ----------------------------------------------------- */
 enum err_code d1_claim(struct tracker *t, const struct tracker_claim *c, struct record_list *out,
                        struct err *e);
+enum err_code d1_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);
 enum err_code d1_lease_owners(struct tracker *t, const char *me, tracker_owner_fn *fn, void *user,
                               struct err *e);
 enum err_code d1_lease_renew(struct tracker *t, const char *owner, int64_t until_ms, struct err *e);

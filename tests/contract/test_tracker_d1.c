@@ -10,6 +10,7 @@
 #include "contract/tracker_read.h"
 #include "contract/tracker_restore.h"
 #include "contract/tracker_schema.h"
+#include "contract/tracker_workers.h"
 
 #define ON_D1(test) cmocka_unit_test_setup_teardown(test, d1_setup, fixture_teardown)
 
@@ -19,7 +20,7 @@ int main(void)
         TRACKER_SCHEMA_TESTS(ON_D1),  TRACKER_PLAN_TESTS(ON_D1),    TRACKER_CLAIM_TESTS(ON_D1),
         TRACKER_APPLY_TESTS(ON_D1),   TRACKER_POINTER_TESTS(ON_D1), TRACKER_READ_TESTS(ON_D1),
         TRACKER_HOSTILE_TESTS(ON_D1), TRACKER_LOCK_TESTS(ON_D1),    TRACKER_DUMP_TESTS(ON_D1),
-        TRACKER_RESTORE_TESTS(ON_D1)};
+        TRACKER_RESTORE_TESTS(ON_D1), TRACKER_WORKERS_TESTS(ON_D1)};
     const char *missing = getenv("BLOBFERRY_TEST_D1_MISSING");
 
     if (getenv("BLOBFERRY_TEST_D1_URL") == NULL) {
