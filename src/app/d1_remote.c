@@ -13,7 +13,7 @@ enum err_code d1_remote_options(struct tracker_options *o, struct secret *token,
 
     if (!str_starts(o->url, "d1://"))
         return ERR_OK;
-    if (str_empty(value)) {
+    if (value == NULL || value[0] == '\0') {
         err_set(e, ERR_CONFIG, "there is no API token for '%s'", o->url);
         return err_hint(e, "set CLOUDFLARE_API_TOKEN to a token with the right D1:Edit");
     }

@@ -94,17 +94,17 @@ enum err_code d1_http_send(struct d1 *d, const struct buf *body, struct json **r
 int64_t d1_http_pace(int64_t *next_ms, int64_t now_ms);
 
 /* ---- d1_value.c: values by type and bytes, through JSON ---------------------------------------------------- */
-/* SQL that gives `expression` as one letter and its text: i7, r1.5, tabc, u616263 (text in hex), b00ff; NULL. `kept` characters
+/* SQL that gives the expression x as one letter and its text: i7, r1.5, tabc, u616263 (text in hex), b00ff; NULL. `kept` characters
  * of a text at most, and none of a BLOB's bytes; 0: all. */
-void d1_value_sql(struct buf *b, const char *expression, int kept);
+void d1_value_sql(struct buf *b, const char *x, int kept);
 /* SQL that turns such a text back. */
-void d1_value_back_sql(struct buf *b, const char *expression);
+void d1_value_back_sql(struct buf *b, const char *x);
 /* Of the next column; borrowed from the answer, or from mem where it had to be decoded. False: no memory, or no such value. */
 bool d1_value_read(const struct json *item, struct tracker_value *v, struct arena *mem);
 /* The same form of a value, added to b. */
 bool d1_value_write(struct buf *b, const struct tracker_value *v);
 /* SQL: this id can be said as text and found again by it. */
-void d1_value_usable_sql(struct buf *b, const char *expression, bool numeric);
+void d1_value_usable_sql(struct buf *b, const char *x, bool numeric);
 /* SQL: x as an instant in milliseconds, NULL when it is none. */
 void d1_value_ms_sql(struct buf *b, const char *x);
 

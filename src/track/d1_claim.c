@@ -119,7 +119,7 @@ static void note(const struct d1_work *w, struct d1_batch *b, const struct sqlit
 
 static void move(const struct d1_work *w, struct d1_batch *b, const struct tracker_claim *c)
 {
-    const long long until = (long long)(c->now_ms + c->lease_ms);
+    const long long until = (long long)c->now_ms + (long long)c->lease_ms;
     char now[TIMEFMT_SIZE], sql[1200];
 
     timefmt_db(c->now_ms, now);

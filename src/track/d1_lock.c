@@ -52,7 +52,8 @@ static enum err_code take(struct d1 *d, const struct tracker_lock *l, const char
                           const char *dead, struct holder *h, struct err *e)
 {
     const char *mode = l->mode == TRACKER_LOCK_ROLLBACK ? "rollback" : "migrate";
-    const long long now = (long long)l->now_ms, until = (long long)(l->now_ms + l->lease_ms);
+    const long long now = (long long)l->now_ms,
+                    until = (long long)l->now_ms + (long long)l->lease_ms;
     char sql[1000];
     struct d1_batch b;
     struct d1_answer a;

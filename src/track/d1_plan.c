@@ -28,6 +28,7 @@ struct plan {
     struct buf doc;
     struct json_out out;
     char refused[BATCH_MAX + 64];
+    char counted[24]; /* the id that the database will give */
 };
 
 static void begin_doc(struct plan *p)
@@ -112,7 +113,7 @@ static void write_row(struct plan *p, const struct tracker_plan_row *r)
 
 static enum err_code add_row(struct plan *p, struct tracker_plan_row *r, struct err *e)
 {
-    char holder[BATCH_MAX], number[24];
+    char holder[BATCH_MAX];
 
     r->refused = NULL;
     if (r->id == NULL || r->batch_id == NULL || r->key_digest == NULL)
@@ -125,8 +126,9 @@ static enum err_code add_row(struct plan *p, struct tracker_plan_row *r, struct 
     if (code != ERR_OK)
         return code;
     if (p->d->info.counted_id) { /* the database would count just so */
-        (void)snprintf(number, sizeof number, "%lld", (long long)(p->first_id + p->sent));
-        r->id = number;
+        const int64_t id = p->first_id + p->sent;
+        (void)snprintf(p->counted, sizeof p->counted, "%lld", (long long)id);
+        r->id = p->counted;
     }
     if (d1_keys_held(p->d, r->key_digest, holder, sizeof holder)) {
         (void)snprintf(p->refused, sizeof p->refused, "target key is planned already in batch '%s'",

@@ -54,9 +54,11 @@ static enum err_code look_columns(struct d1 *d, struct d1_shape *h, struct err *
 
     for (size_t i = 0; code == ERR_OK && i < h->n; i++) {
         const struct json *r = d1_answer_rows(&a, 0);
-        while (r != NULL && (d1_row_plain(r, 0) == NULL ||
-                             strcasecmp(d1_row_plain(r, 0), h->columns[i].name) != 0))
-            r = json_next(r);
+        for (; r != NULL; r = json_next(r)) {
+            const char *name = d1_row_plain(r, 0), *wanted = h->columns[i].name;
+            if (name != NULL && wanted != NULL && strcasecmp(name, wanted) == 0)
+                break;
+        }
         if (r != NULL) {
             h->columns[i].passive = d1_row_number(r, 1) != 0;
             continue;
