@@ -17,12 +17,13 @@
 #define BEYOND       1.04 /* steps beyond the old ceiling */
 #define MOMENT_SLOTS 5
 #define FOUND        0.9
+#define PERHAPS      0.75
 #define LOWER        0.94
 #define AGAIN        0.7
 #define HALF         0.5
 #define FAR          0.8 /* what it took is that far from what it was given: it takes less than it did */
 #define CONFIDENT_MS 600  /* a measurement over less time than that says little */
-#define BURST_S      0.01 /* what may be saved up, in seconds */
+#define BURST_S      0.04 /* what may be made up for when we were late, in seconds */
 
 void limiter_pace_init(struct limiter_pace *p)
 {
@@ -118,7 +119,12 @@ void limiter_pace_slower(struct limiter_pace *p, int64_t now_ms)
         p->rate = at_least(lowered(p, now_ms), RATE_MIN);
         if (known && refused > p->ceiling)
             p->hold_ms = p->hold_ms * 2 < HOLD_MAX_MS ? p->hold_ms * 2 : HOLD_MAX_MS;
-        p->ceiling = known && now_ms - p->since_ms >= CONFIDENT_MS ? p->rate / NEAR : refused;
+        if (now_ms - p->since_ms < CONFIDENT_MS)
+            p->ceiling = refused;
+        else if (known)
+            p->ceiling = p->rate / NEAR;
+        else /* a refusal may cost a second's pause, a little patience less */
+            p->ceiling = at_least(p->rate / FOUND, refused * PERHAPS);
     }
     p->tokens = 0;
     p->counted_ms = p->grown_ms = p->held_ms = p->since_ms = now_ms;
