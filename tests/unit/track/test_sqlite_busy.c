@@ -38,7 +38,7 @@ static void test_sqlite_busy_gives_up_in_time(void **state)
 
 struct claimant {
     struct fixture *f;
-    char name[16];
+    char name[32];
     struct tracker *t;
     size_t claims, rows;
     enum err_code code;
