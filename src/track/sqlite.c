@@ -4,6 +4,7 @@
 #include "blobferry/base/str.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +63,15 @@ static void sqlite_close(struct tracker *t)
     free(s);
 }
 
+static pthread_once_t memory_once = PTHREAD_ONCE_INIT;
+
+/* Nobody asks how much memory SQLite uses, and to keep count costs a lock with each block. Refused, which is harmless, once SQLite
+ * is in use. */
+static void count_no_memory(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static enum err_code sqlite_open(struct tracker **out, const struct tracker_options *o,
                                  const char *rest, struct err *e)
 {
@@ -73,6 +83,7 @@ static enum err_code sqlite_open(struct tracker **out, const struct tracker_opti
     }
     if (o->may_be_missing && access(path, F_OK) != 0 && errno == ENOENT)
         return ERR_OK;
+    (void)pthread_once(&memory_once, count_no_memory);
     struct sqlite *s = calloc(1, sizeof *s);
     if (s == NULL)
         return err_set(e, ERR_NOMEM, "cannot open database '%s': out of memory", path);

@@ -270,6 +270,25 @@ const char *sqlite_shape_update(struct sqlite_shape *h);
 enum err_code sqlite_restore(struct tracker *t, const struct tracker_restore *r,
                              struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 
+/* ---- sqlite_candidates.c --------------------------------------------------------------------------------------------- */
+struct sqlite_candidate {
+    const char *id;
+    enum file_status from;
+};
+struct sqlite_candidates {
+    struct sqlite_candidate *items;
+    size_t len;
+    struct arena mem; /* owns them */
+};
+/* The rows behind after_id that may be taken, by id, at most c->limit. */
+enum err_code sqlite_candidates_find(struct sqlite *s, const struct tracker_claim *c,
+                                     const char *after_id, struct sqlite_candidates *out,
+                                     struct err *e);
+/* The same along with their records, where that is cheap and all of them can be read; else *whole is false and nothing is found. */
+enum err_code sqlite_candidates_records(struct sqlite *s, const struct tracker_claim *c,
+                                        const char *after_id, struct record_list *out, bool *whole,
+                                        struct err *e);
+
 /* ---- sqlite_claim.c, sqlite_lease.c, sqlite_workers.c, sqlite_apply.c, sqlite_pointer.c ---------------------------------------------------- */
 enum err_code sqlite_claim(struct tracker *t, const struct tracker_claim *c,
                            struct record_list *out, struct err *e);

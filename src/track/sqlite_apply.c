@@ -65,8 +65,8 @@ static struct sqlite_arg number(bool there, uint64_t n)
 
 /* Leaving processing ends lease and upload; the rest replaces what is stored only where the move says something. With
  * keep_prior, what files holds now is kept by SQL itself, type and all, before the pointer is set. */
-static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, bool keep_prior,
-                               struct err *e)
+static enum err_code upsert_own(struct sqlite *s, const struct tracker_move *m, bool keep_prior,
+                                struct err *e)
 {
     static const char sql[] =
         "INSERT INTO blobferry_records (record_id, error_class, etag, version_id, object_owner,"
@@ -92,7 +92,7 @@ static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, b
     const bool tells = tells_object(m), known = tells && m->source != NULL;
     const struct source_identity *src = known ? m->source : &none;
 
-    enum err_code code = sqlite_statement_run(
+    return sqlite_statement_run(
         s, sql,
         SQLITE_ARGS(SQLITE_T(m->id), SQLITE_T(m->error_class), SQLITE_T(tells ? m->etag : NULL),
                     SQLITE_T(tells ? m->version_id : NULL),
@@ -104,6 +104,62 @@ static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, b
                     SQLITE_I(m->from == FILE_PROCESSING), SQLITE_I(keep_prior),
                     SQLITE_T(keep_prior ? m->file_id : NULL)),
         NULL, e);
+}
+
+/* What upsert_own does where a row of ours is there already, as it is after every claim, and the move leaves processing: a plain
+ * UPDATE checks no constraint and opens no index whose columns stay. */
+#define LANDED_SQL(prior)                                                                          \
+    "UPDATE blobferry_records SET error_class = ?2, etag = coalesce(?3, etag),"                    \
+    " version_id = coalesce(?4, version_id), object_owner = coalesce(?5, object_owner),"           \
+    " pre_existed = coalesce(?6, pre_existed), source_device = coalesce(?7, source_device),"       \
+    " source_inode = coalesce(?8, source_inode), source_size = coalesce(?9, source_size),"         \
+    " source_mtime_ns = coalesce(?10, source_mtime_ns),"                                           \
+    " source_ctime_ns = coalesce(?11, source_ctime_ns), lease_owner = NULL, lease_until = 0,"      \
+    " upload_id = NULL, part_size = 0" prior " WHERE record_id = ?1"
+
+static enum err_code update_own(struct sqlite *s, const struct tracker_move *m, bool keep_prior,
+                                bool *there, struct err *e)
+{
+    static const char landed[] = LANDED_SQL("");
+    static const char landed_prior[] =
+        LANDED_SQL(", pointer_set = 1, (prior_r2_key, prior_checksum) ="
+                   " (SELECT r2_key, checksum FROM files WHERE id = ?12)");
+    static const struct source_identity none;
+    const bool tells = tells_object(m), known = tells && m->source != NULL;
+    const struct source_identity *src = known ? m->source : &none;
+    const struct sqlite_arg args[] = {
+        SQLITE_T(m->id),
+        SQLITE_T(m->error_class),
+        SQLITE_T(tells ? m->etag : NULL),
+        SQLITE_T(tells ? m->version_id : NULL),
+        SQLITE_T(tells ? m->object_owner : NULL),
+        number(m->to == FILE_COMPLETED, m->pre_existed),
+        number(known, src->device),
+        number(known, src->inode),
+        number(known, (uint64_t)src->size),
+        number(known, (uint64_t)src->mtime_ns),
+        number(known, (uint64_t)src->ctime_ns),
+        SQLITE_T(m->file_id),
+    };
+    const size_t n = sizeof args / sizeof *args;
+    int64_t changes = 0;
+
+    enum err_code code = sqlite_statement_run(s, keep_prior ? landed_prior : landed, args,
+                                              keep_prior ? n : n - 1, &changes, e);
+    *there = changes > 0;
+    return code;
+}
+
+static enum err_code store_own(struct sqlite *s, const struct tracker_move *m, bool keep_prior,
+                               struct err *e)
+{
+    bool there = false;
+    enum err_code code = ERR_OK;
+
+    if (m->from == FILE_PROCESSING && m->to != FILE_ROLLED_BACK)
+        code = update_own(s, m, keep_prior, &there, e);
+    if (code == ERR_OK && !there)
+        code = upsert_own(s, m, keep_prior, e);
     if (code != ERR_OK || m->from != FILE_ROLLED_BACK)
         return code;
     /* To be migrated anew: nothing of the object that was taken back may be believed of the next one. */

@@ -83,6 +83,82 @@ static void test_sqlite_scale_a_claim_sorts_only_what_it_takes(void **state)
     }
 }
 
+static void walks_one_range(sqlite3_stmt *plan)
+{
+    bool by_index = false;
+
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *step = (const char *)sqlite3_column_text(plan, 3);
+        assert_null(strstr(step, "TEMP B-TREE"));
+        assert_false(str_starts(step, "SCAN"));
+        by_index |= strstr(step, "blobferry_ix_migrations_batch_status") != NULL;
+    }
+    assert_true(by_index);
+}
+
+/* Records come along with the ids where only pending rows are left to take; a row of another status is merged in by id. */
+static void test_sqlite_scale_a_claim_of_pending_rows_reads_them_once(void **state)
+{
+    static const char records[] =
+        "m.status = 'pending' COLLATE BINARY AND blobferry_usable(m.id, 0)"
+        " AND coalesce(r.delete_owed, 0) = 0 ORDER BY m.id LIMIT ?3";
+    const char *const batch = "b-1";
+    const struct tracker_claim c = {.batch_ids = &batch,
+                                    .batch_count = 1,
+                                    .owner = "me",
+                                    .now_ms = NOW,
+                                    .lease_ms = HOUR,
+                                    .limit = 4,
+                                    .retry_failed = true};
+    struct fixture *f = *state;
+    const struct record_list *l = &f->list;
+
+    with_tables(f);
+    plan(f, "b-1", 1, 8);
+    sql(f, "ANALYZE");
+    reopen(f, false);
+    OK(f, tracker_claim(f->t, &c, &f->list, &f->e));
+    assert_int_equal(l->len, 4);
+    for (size_t i = 0; i < l->len; i++) {
+        assert_non_null(l->items[i].source_path);
+        assert_int_equal(l->items[i].attempts, 1);
+        assert_int_equal(l->items[i].status, FILE_PROCESSING);
+    }
+    assert_string_equal(l->items[3].id, "row-00004");
+    assert_int_equal(with_plans(f, records, walks_one_range), 1);
+    sql(f, "UPDATE file_migrations SET status = 'failed' WHERE id = 'row-00006'");
+    OK(f, tracker_claim(f->t, &c, &f->list, &f->e));
+    assert_int_equal(l->len, 4);
+    assert_string_equal(l->items[0].id, "row-00005");
+    assert_string_equal(l->items[1].id, "row-00006");
+    assert_string_equal(l->items[3].id, "row-00008");
+    assert_non_null(l->items[1].source_path);
+}
+
+/* A trigger that ignores the change keeps its rows out of the list; those behind them are still found. */
+static void test_sqlite_scale_a_claim_passes_over_rows_that_stay(void **state)
+{
+    const char *const batch = "b-1";
+    const struct tracker_claim c = {.batch_ids = &batch,
+                                    .batch_count = 1,
+                                    .owner = "me",
+                                    .now_ms = NOW,
+                                    .lease_ms = HOUR,
+                                    .limit = 3};
+    struct fixture *f = *state;
+
+    with_tables(f);
+    plan(f, "b-1", 1, 9);
+    sql(f, "CREATE TRIGGER stay BEFORE UPDATE OF status ON file_migrations"
+           " WHEN old.id < 'row-00005' OR old.id = 'row-00006' BEGIN SELECT raise(IGNORE); END");
+    OK(f, tracker_claim(f->t, &c, &f->list, &f->e));
+    assert_int_equal(f->list.len, 1); /* of the second round */
+    assert_string_equal(f->list.items[0].id, "row-00005");
+    OK(f, tracker_claim(f->t, &c, &f->list, &f->e));
+    assert_int_equal(f->list.len, 1); /* of 4, 6 and 7 */
+    assert_string_equal(f->list.items[0].id, "row-00007");
+}
+
 static void looks_nothing_up_among_ours(sqlite3_stmt *plan)
 {
     bool by_batch = false;
@@ -224,7 +300,7 @@ static void test_sqlite_scale_a_run_walks_a_bare_table_once(void **state)
     assert_int_equal(taken, ROWS);
     assert_int_equal(over, 3);
     assert_true(first > 0 && most <= first + first / 2);
-    assert_int_equal(with_plans(f, "SELECT m.id AS id, m.status AS status", sorts_nothing), 2);
+    assert_int_equal(with_plans(f, "+m.status COLLATE BINARY = 'processing'", sorts_nothing), 2);
 }
 
 /* Nothing of the table stays in memory beyond this, however large it is (P10). */
@@ -246,6 +322,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         T(test_sqlite_scale_a_claim_sorts_only_what_it_takes),
+        T(test_sqlite_scale_a_claim_of_pending_rows_reads_them_once),
+        T(test_sqlite_scale_a_claim_passes_over_rows_that_stay),
         T(test_sqlite_scale_totals_of_a_batch_look_up_no_records),
         T(test_sqlite_scale_open_batches_are_found_without_counting),
         T(test_sqlite_scale_a_run_walks_a_bare_table_once),
