@@ -4,6 +4,7 @@
 
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
+#include "http_socket.h"
 #include "http_timer.h"
 #include "http_transfer.h"
 
@@ -23,6 +24,7 @@
 
 struct http {
     CURLM *multi;
+    struct http_sockets sockets;
     struct http_setup setup;
     size_t max_running;
     struct http_transfers queue;
@@ -35,7 +37,7 @@ struct http {
         size_t count;
     } idle[HTTP_SHAPES]; /* easy handles to be used again, set up for their shape */
     struct http_counts counts;
-    bool performing; /* inside curl_multi_perform: libcurl must not be called again */
+    bool performing; /* inside http_socket_turn: libcurl must not be called again */
     bool cancel_wanted;
     bool closing;
 };
@@ -109,11 +111,15 @@ enum err_code http_new(struct http **out, const struct http_options *o, struct e
     TAILQ_INIT(&h->running);
     TAILQ_INIT(&h->paused);
     h->setup.running = &h->running;
+    http_socket_init(&h->sockets);
+    h->setup.sockets = &h->sockets;
     code = apply_options(h, o, e);
     if (code != ERR_OK)
         goto fail;
     h->multi = curl_multi_init();
     code = h->multi == NULL ? err_set(e, ERR_NOMEM, "out of memory") : make_pools(h, e);
+    if (code == ERR_OK)
+        code = http_socket_attach(&h->sockets, h->multi, e);
     if (code != ERR_OK)
         goto fail;
     curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
@@ -138,6 +144,7 @@ void http_free(struct http *h)
         free(h->idle[i].handles);
     }
     curl_multi_cleanup(h->multi);
+    http_socket_release(&h->sockets);
     free(h->setup.ca_file);
     free(h);
 }
@@ -344,16 +351,12 @@ static int wait_ms(struct http *h, int timeout_ms)
 enum err_code http_run(struct http *h, int timeout_ms, struct err *e)
 {
     CURLMcode rc;
-    int running;
 
     start_queued(h);
-    rc = curl_multi_poll(h->multi, NULL, 0, wait_ms(h, timeout_ms), NULL);
     resume_paused(h);
-    if (rc == CURLM_OK) {
-        h->performing = true;
-        rc = curl_multi_perform(h->multi, &running);
-        h->performing = false;
-    }
+    h->performing = true;
+    rc = http_socket_turn(&h->sockets, h->running_count, wait_ms(h, timeout_ms));
+    h->performing = false;
     if (h->cancel_wanted)
         http_cancel_all(h);
     harvest(h);
@@ -372,7 +375,7 @@ size_t http_active(const struct http *h)
 
 void http_wakeup(struct http *h)
 {
-    curl_multi_wakeup(h->multi);
+    http_socket_wakeup(&h->sockets);
 }
 
 void http_counts(const struct http *h, struct http_counts *out)

@@ -4,12 +4,13 @@
  * network and be retried. Plain HTTP only: behind TLS the bytes mean nothing here. */
 #include "http_rescue.h"
 
+#include "http_socket.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 int http_rescue_note(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
@@ -99,7 +100,8 @@ void http_rescue_answer(struct http_transfer *t)
 
 int http_rescue_close(void *user, curl_socket_t fd)
 {
-    struct http_transfer *t = find(user, fd);
+    const struct http_setup *setup = user;
+    struct http_transfer *t = find(setup, fd);
     char chunk[16384];
     ssize_t got;
 
@@ -109,5 +111,5 @@ int http_rescue_close(void *user, curl_socket_t fd)
         } while ((got < 0 && errno == EINTR) ||
                  (got > 0 && buf_append(&t->unread, chunk, (size_t)got)));
     }
-    return close(fd);
+    return http_socket_close(setup->sockets, fd);
 }

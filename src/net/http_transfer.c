@@ -5,12 +5,12 @@
 #include "http_body.h"
 #include "http_fault.h"
 #include "http_rescue.h"
+#include "http_socket.h"
 #include "http_trace.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #define TRANSFER_BUFFER 65536L
 #define BIG_BUFFER      262144L /* for bodies from … on: fewer calls, and as quick to copy */
@@ -94,9 +94,10 @@ void http_transfer_free(struct http_transfer *t)
 
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    (void)user;
+    const struct http_setup *setup = user;
+
     (void)purpose;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return http_socket_open(setup->sockets, address);
 }
 
 #define SET(option, value)                                                                         \
@@ -135,6 +136,7 @@ static CURLcode set_policy(CURL *easy, struct http_setup *setup, enum http_shape
     SET(CURLOPT_TCP_NODELAY, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_OPENSOCKETDATA, setup);
     SET(CURLOPT_CLOSESOCKETFUNCTION, http_rescue_close);
     SET(CURLOPT_CLOSESOCKETDATA, setup);
     SET(CURLOPT_BUFFERSIZE, uploads ? ANSWER_BUFFER : TRANSFER_BUFFER);

@@ -9,6 +9,8 @@
 #include <curl/curl.h>
 #include <sys/queue.h>
 
+struct http_sockets;
+
 TAILQ_HEAD(http_transfers, http_transfer);
 TAILQ_HEAD(http_paused, http_transfer);
 
@@ -29,7 +31,8 @@ struct http_setup {
     long low_speed; /* bytes per second */
     bool verbose;
     struct http_pace pace;
-    struct http_transfers *running; /* the loop's */
+    struct http_transfers *running; /* the loop's, as is … */
+    struct http_sockets *sockets;   /* … that */
 };
 
 struct http_transfer {

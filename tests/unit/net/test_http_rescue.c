@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "net/http_rescue.h"
+#include "net/http_socket.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 struct rig {
     struct http_setup setup;
     struct http_transfers running;
+    struct http_sockets sockets;
     struct http_transfer *t;
     int client;
     int client_port;
@@ -69,6 +71,8 @@ static void rig_up(struct rig *g, const char *url, const char *answer, size_t n)
     memset(g, 0, sizeof *g);
     TAILQ_INIT(&g->running);
     g->setup.running = &g->running;
+    http_socket_init(&g->sockets);
+    g->setup.sockets = &g->sockets;
     assert_int_equal(http_transfer_new(&g->t, &q, no_callback, NULL, &e), ERR_OK);
     TAILQ_INSERT_TAIL(&g->running, g->t, entry);
     g->client = reset_connection(answer, n, &g->client_port);
