@@ -108,14 +108,26 @@ class S3Store:
         answer = self.client.list_multipart_uploads(Bucket=self.bucket)
         return [(u["Key"], u["UploadId"]) for u in answer.get("Uploads", ())]
 
-    def close(self):
+    def empty(self):
         for key, upload in self.uploads():
             self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
         keys = sorted(self.keys())
         for n in range(0, len(keys), 1000):
             self.client.delete_objects(Bucket=self.bucket,
                                        Delete={"Objects": [{"Key": k} for k in keys[n:n + 1000]]})
-        self.client.delete_bucket(Bucket=self.bucket)
+
+    def close(self):
+        def gone():
+            self.empty()
+            try:
+                self.client.delete_bucket(Bucket=self.bucket)
+            except self.client.exceptions.ClientError as e:
+                if e.response["Error"]["Code"] != "BucketNotEmpty":
+                    raise
+                return False
+            return True
+        # a PUT that a proxy has delayed may still arrive, although its sender was killed
+        wait_for(gone, what=f"bucket {self.bucket} is empty")
 
 
 class DirStore:
