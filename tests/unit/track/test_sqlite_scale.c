@@ -294,7 +294,8 @@ static void test_sqlite_scale_a_run_walks_a_bare_table_once(void **state)
             over += f->list.items[i].taken_over;
         str_copy(after, sizeof after, f->list.items[f->list.len - 1].id);
         const int64_t steps = machine_steps(f);
-        first = taken == (size_t)2 * PAGE ? steps : first; /* the very first one looks at the schema too */
+        first = taken == (size_t)2 * PAGE ? steps
+                                          : first; /* the very first one looks at the schema too */
         most = taken > PAGE && steps > most ? steps : most;
     }
     assert_int_equal(taken, ROWS);
