@@ -15,9 +15,8 @@ static enum err_code see(void *user, const struct journal_line *l, int64_t numbe
     (void)number;
     (void)previous;
     (void)e;
-    if (l->action_len >= 8 && memcmp(l->action, "rollback", 8) == 0)
-        journal_doubt_see(user, l);
-    else if (journal_line_is(l, "debt_outcome") || journal_line_is(l, "debt_paid"))
+    if ((l->action_len >= 8 && memcmp(l->action, "rollback", 8) == 0) ||
+        journal_line_is(l, "debt_outcome") || journal_line_is(l, "debt_paid"))
         journal_doubt_see(user, l);
     return ERR_OK;
 }

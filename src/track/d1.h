@@ -120,7 +120,6 @@ enum err_code d1_schema_prepare(struct tracker *t, struct err *e);
 
 /* ---- d1_row.c, d1_read.c, d1_batches.c, d1_dump.c ----------------------------------------------------------------- */
 void d1_row_columns(struct buf *b, const struct sqlite_info *info); /* over m, f, r */
-#define D1_ROW_COLUMNS 38
 /* Adds the row, whose columns begin at `first`; *full when the list can take no more. */
 enum err_code d1_row_add(const struct json *row, size_t first, struct record_list *out, bool *full,
                          struct err *e);

@@ -1,15 +1,14 @@
 /* d1_lock: a batch is migrated by many at once, or rolled back by one. One batch takes all or none and tells who is in the way. */
 #include "track/d1.h"
+#include "track/lock.h"
 
 #include "blobferry/base/process.h"
 #include "blobferry/base/str.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define OWNER_MAX 512
-#define BATCHES   "(SELECT value FROM json_each(?1))"
+#define BATCHES "(SELECT value FROM json_each(?1))"
 
 /* Locks of others that stand in the way of any of the batches. */
 #define IN_THE_WAY                                                                                 \
@@ -18,20 +17,8 @@
     "IN " BATCHES " OR '*' IN " BATCHES ")"
 
 struct holder {
-    char batch[300], owner[OWNER_MAX], mode[32];
+    char batch[300], owner[LOCK_OWNER_MAX], mode[32];
 };
-
-static enum err_code refuse(const struct holder *h, struct err *e)
-{
-    if (strcmp(h->batch, "*") == 0)
-        err_set(e, ERR_CONFLICT, "a %s by '%s' is under way", h->mode, h->owner);
-    else
-        err_set(e, ERR_CONFLICT, "batch '%s' is in use: a %s by '%s' is under way", h->batch,
-                h->mode, h->owner);
-    e->retryable = true;
-    return err_hint(e,
-                    "wait until it has ended; the lock of a process that has died is taken over");
-}
 
 static char *batch_list(const struct tracker_lock *l)
 {
@@ -51,7 +38,7 @@ static char *batch_list(const struct tracker_lock *l)
 static enum err_code take(struct d1 *d, const struct tracker_lock *l, const char *batches,
                           const char *dead, struct holder *h, struct err *e)
 {
-    const char *mode = l->mode == TRACKER_LOCK_ROLLBACK ? "rollback" : "migrate";
+    const char *mode = lock_mode_name(l->mode);
     const long long now = (long long)l->now_ms,
                     until = (long long)l->now_ms + (long long)l->lease_ms;
     char sql[1000];
@@ -93,7 +80,7 @@ enum err_code d1_lock(struct tracker *t, const struct tracker_lock *l, struct er
 {
     struct d1 *d = d1_of(t);
     struct holder h = {.owner = ""};
-    char dead[OWNER_MAX];
+    char dead[LOCK_OWNER_MAX];
     char *batches = batch_list(l);
     enum err_code code = d1_schema_write(d, e);
 
@@ -104,7 +91,7 @@ enum err_code d1_lock(struct tracker *t, const struct tracker_lock *l, struct er
         if (code == ERR_OK)
             code = take(d, l, batches, dead, &h, e);
         if (code == ERR_OK && h.owner[0] != '\0' && !process_owner_is_dead(h.owner))
-            code = refuse(&h, e);
+            code = lock_refuse(h.batch, h.owner, h.mode, e);
     } while (code == ERR_OK && h.owner[0] != '\0');
     free(batches);
     return code;

@@ -2,96 +2,53 @@
  * go on; the same rules as in sqlite_row.c, over values that came as text.
  */
 #include "track/d1.h"
+#include "track/row.h"
 
 #include <string.h>
 
-/* Of what is only shown, more is not kept. */
-#define SHOWN_MAX ((size_t)64 << 10)
-
-enum column {
-    M_ID,
-    M_BATCH,
-    M_FILE,
-    M_SOURCE,
-    M_KEY,
-    M_ORIGINAL,
-    M_MIGRATED,
-    M_SIZE,
-    M_STATUS,
-    M_ERROR,
-    M_STARTED,
-    M_COMPLETED,
-    M_CREATED,
-    F_ID,
-    F_NAME,
-    F_USER,
-    F_KEY,
-    F_CHECKSUM,
-    R_TYPE,
-    R_ETAG,
-    R_VERSION,
-    R_OBJECT_OWNER,
-    R_PRE_EXISTED,
-    R_POINTER_SET,
-    R_PRIOR_KEY,
-    R_PRIOR_CHECKSUM,
-    R_UPLOAD,
-    R_PART_SIZE,
-    R_ATTEMPTS,
-    R_ERROR_CLASS,
-    R_LEASE_OWNER,
-    R_LEASE_UNTIL,
-    R_OWED,
-    R_DEVICE,
-    R_INODE,
-    R_SIZE,
-    R_MTIME,
-    R_CTIME
-};
-
-static const char *const columns[D1_ROW_COLUMNS] = {"m.id",
-                                                    "m.batch_id",
-                                                    "m.file_id",
-                                                    "m.source_path",
-                                                    "m.target_r2_key",
-                                                    "m.original_checksum",
-                                                    "m.migrated_checksum",
-                                                    "m.file_size",
-                                                    "m.status",
-                                                    "m.error_message",
-                                                    "m.started_at",
-                                                    "m.completed_at",
-                                                    "m.created_at",
-                                                    "f.id",
-                                                    "f.filename",
-                                                    "f.user_id",
-                                                    "f.r2_key",
-                                                    "f.checksum",
-                                                    "r.content_type",
-                                                    "r.etag",
-                                                    "r.version_id",
-                                                    "r.object_owner",
-                                                    "r.pre_existed",
-                                                    "r.pointer_set",
-                                                    "r.prior_r2_key",
-                                                    "r.prior_checksum",
-                                                    "r.upload_id",
-                                                    "r.part_size",
-                                                    "r.attempts",
-                                                    "r.error_class",
-                                                    "r.lease_owner",
-                                                    "r.lease_until",
-                                                    "r.delete_owed",
-                                                    "r.source_device",
-                                                    "r.source_inode",
-                                                    "r.source_size",
-                                                    "r.source_mtime_ns",
-                                                    "r.source_ctime_ns"};
+static const char *const columns[ROW_COLUMNS] = {"m.id",
+                                                 "m.batch_id",
+                                                 "m.file_id",
+                                                 "m.source_path",
+                                                 "m.target_r2_key",
+                                                 "m.original_checksum",
+                                                 "m.migrated_checksum",
+                                                 "m.file_size",
+                                                 "m.status",
+                                                 "m.error_message",
+                                                 "m.started_at",
+                                                 "m.completed_at",
+                                                 "m.created_at",
+                                                 "f.id",
+                                                 "f.filename",
+                                                 "f.user_id",
+                                                 "f.r2_key",
+                                                 "f.checksum",
+                                                 "r.content_type",
+                                                 "r.etag",
+                                                 "r.version_id",
+                                                 "r.object_owner",
+                                                 "r.pre_existed",
+                                                 "r.pointer_set",
+                                                 "r.prior_r2_key",
+                                                 "r.prior_checksum",
+                                                 "r.upload_id",
+                                                 "r.part_size",
+                                                 "r.attempts",
+                                                 "r.error_class",
+                                                 "r.lease_owner",
+                                                 "r.lease_until",
+                                                 "r.delete_owed",
+                                                 "r.source_device",
+                                                 "r.source_inode",
+                                                 "r.source_size",
+                                                 "r.source_mtime_ns",
+                                                 "r.source_ctime_ns"};
 
 /* Named by number: two of one name would be one in a JSON object. */
 void d1_row_columns(struct buf *b, const struct sqlite_info *info)
 {
-    for (int i = 0; i < D1_ROW_COLUMNS; i++) {
+    for (int i = 0; i < ROW_COLUMNS; i++) {
         buf_str(b, i > 0 ? ", " : "");
         if (i >= R_TYPE && !info->schema.own)
             buf_str(b, "NULL");
@@ -99,30 +56,6 @@ void d1_row_columns(struct buf *b, const struct sqlite_info *info)
             d1_value_sql(b, columns[i], D1_VALUE_KEPT);
         buf_printf(b, " AS c%d", i);
     }
-}
-
-static const char *keep(struct record_list *out, const char *text, size_t n, bool *full)
-{
-    const char *copy = arena_strndup(&out->mem, text, n);
-
-    *full |= copy == NULL;
-    return copy;
-}
-
-/* The first defect is the one that is told. */
-static void blame(struct record_list *out, const char **defect, const char *name, const char *what,
-                  bool *full)
-{
-    struct buf text;
-
-    if (*defect != NULL)
-        return;
-    buf_init(&text, 256);
-    if (buf_printf(&text, "%s %s", name, what))
-        *defect = keep(out, text.data, text.len, full);
-    else
-        *full = true;
-    buf_release(&text);
 }
 
 /* Numbers as the text that they are. */
@@ -141,7 +74,7 @@ static const char *text_of(const struct tracker_value *v, struct record_list *ou
     else
         buf_printf(&b, "%.15g", v->real);
     *n = b.len;
-    text = keep(out, buf_cstr(&b), b.len, full);
+    text = row_keep(out, buf_cstr(&b), b.len, full);
     buf_release(&b);
     return text;
 }
@@ -154,21 +87,21 @@ const char *d1_row_text(const struct tracker_value *v, const char *name, struct 
     if (v->type == TRACKER_NULL)
         return NULL;
     if (v->type == TRACKER_BLOB) {
-        blame(out, defect, name, "holds bytes (BLOB) where text is expected", full);
+        row_blame(out, defect, name, "holds bytes (BLOB) where text is expected", full);
         return NULL;
     }
     const char *text = text_of(v, out, &n, full);
     if (text == NULL)
         return NULL;
     if (memchr(text, 0, n) != NULL) {
-        blame(out, defect, name, "holds a NUL byte", full);
+        row_blame(out, defect, name, "holds a NUL byte", full);
         return NULL;
     }
     if (n > SQLITE_TEXT_MAX) {
-        blame(out, defect, name, "is longer than 64 KiB", full);
+        row_blame(out, defect, name, "is longer than 64 KiB", full);
         return NULL;
     }
-    return keep(out, text, n, full);
+    return row_keep(out, text, n, full);
 }
 
 /* Text that is shown but not acted upon: kept as far as it can be, never a defect. */
@@ -182,7 +115,7 @@ static const char *shown(const struct tracker_value *v, struct record_list *out,
     if (text == NULL)
         return NULL;
     n = strnlen(text, n);
-    return keep(out, text, n > SHOWN_MAX ? SHOWN_MAX : n, full);
+    return row_keep(out, text, n > ROW_SHOWN_MAX ? ROW_SHOWN_MAX : n, full);
 }
 
 static int64_t size_of(const struct tracker_value *v, struct record_list *out, const char **defect,
@@ -191,11 +124,11 @@ static int64_t size_of(const struct tracker_value *v, struct record_list *out, c
     if (v->type == TRACKER_NULL)
         return -1;
     if (v->type != TRACKER_INTEGER) {
-        blame(out, defect, "file_migrations.file_size", "is no whole number", full);
+        row_blame(out, defect, "file_migrations.file_size", "is no whole number", full);
         return -1;
     }
     if (v->integer < 0) {
-        blame(out, defect, "file_migrations.file_size", "is negative", full);
+        row_blame(out, defect, "file_migrations.file_size", "is negative", full);
         return -1;
     }
     return v->integer;
@@ -271,7 +204,7 @@ static bool read_values(const struct json *row, size_t first, struct tracker_val
 
     while (item != NULL && first-- > 0)
         item = json_next(item);
-    for (size_t i = 0; i < D1_ROW_COLUMNS; i++, item = json_next(item)) {
+    for (size_t i = 0; i < ROW_COLUMNS; i++, item = json_next(item)) {
         if (item == NULL || !d1_value_read(item, &v[i], mem))
             return false;
     }
@@ -281,7 +214,7 @@ static bool read_values(const struct json *row, size_t first, struct tracker_val
 enum err_code d1_row_add(const struct json *row, size_t first, struct record_list *out, bool *full,
                          struct err *e)
 {
-    struct tracker_value v[D1_ROW_COLUMNS];
+    struct tracker_value v[ROW_COLUMNS];
     const size_t before = out->len;
     struct record *r = record_list_add(out);
 
@@ -290,18 +223,5 @@ enum err_code d1_row_add(const struct json *row, size_t first, struct record_lis
         read_contract(v, r, out, full);
         read_own(v, r, out, full);
     }
-    if (!*full && before > 0 && out->items[before - 1].id != NULL && r->id != NULL &&
-        strcmp(out->items[before - 1].id, r->id) == 0) {
-        /* Without a primary key, or by two rows of files: it cannot be said which one is meant. */
-        blame(out, &out->items[before - 1].defect, "more than one row",
-              "of file_migrations or files has this id", full);
-        out->len = before;
-        return ERR_OK;
-    }
-    if (!*full)
-        return ERR_OK;
-    out->len = before;
-    if (before == 0)
-        return err_set(e, ERR_LIMIT, "one row needs more memory than a page may take");
-    return ERR_OK;
+    return row_end(out, before, full, e);
 }

@@ -1,18 +1,10 @@
 /* postgres_lock: a batch is migrated by many at once, or rolled back by one. Whoever takes a lock holds an advisory lock of the
  * transaction meanwhile: two that look at the same moment would each see none in the way. */
+#include "track/lock.h"
 #include "track/postgres.h"
 
 #include "blobferry/base/process.h"
 #include "blobferry/base/str.h"
-
-#include <string.h>
-
-#define OWNER_MAX 512
-
-static const char *mode_name(enum tracker_lock_mode m)
-{
-    return m == TRACKER_LOCK_ROLLBACK ? "rollback" : "migrate";
-}
 
 /* The first lock of somebody else that stands in the way of this one. */
 static enum err_code find_holder(struct postgres *p, const struct tracker_lock *l,
@@ -39,25 +31,11 @@ static enum err_code find_holder(struct postgres *p, const struct tracker_lock *
     return ERR_OK;
 }
 
-static enum err_code refuse(const char *batch_id, const char *holder, const char *mode,
-                            struct err *e)
-{
-    if (strcmp(batch_id, "*") == 0)
-        err_set(e, ERR_CONFLICT, "a %s by '%s' is under way", mode, holder);
-    else
-        err_set(e, ERR_CONFLICT, "batch '%s' is in use: a %s by '%s' is under way", batch_id, mode,
-                holder);
-    if (e != NULL)
-        e->retryable = true;
-    return err_hint(e,
-                    "wait until it has ended; the lock of a process that has died is taken over");
-}
-
 /* Takes over the locks of the dead, one after the other, until none or a living one is in the way. */
 static enum err_code make_way(struct postgres *p, const struct tracker_lock *l,
                               const char *batch_id, struct err *e)
 {
-    char holder[OWNER_MAX], mode[32];
+    char holder[LOCK_OWNER_MAX], mode[32];
 
     for (;;) {
         enum err_code code =
@@ -65,7 +43,7 @@ static enum err_code make_way(struct postgres *p, const struct tracker_lock *l,
         if (code != ERR_OK || holder[0] == '\0')
             return code;
         if (!process_owner_is_dead(holder))
-            return refuse(batch_id, holder, mode, e);
+            return lock_refuse(batch_id, holder, mode, e);
         code = postgres_statement_run(p, "DELETE FROM blobferry_locks WHERE owner = $1::text",
                                       POSTGRES_ARGS(POSTGRES_T(holder)), NULL, e);
         if (code != ERR_OK)
@@ -93,7 +71,8 @@ static enum err_code take(struct postgres *p, void *user, struct err *e)
                 " VALUES ($1::text, $2::text, $3::text, $4::bigint) ON CONFLICT (batch_id, owner)"
                 " DO UPDATE SET mode = excluded.mode, lease_until = excluded.lease_until",
                 POSTGRES_ARGS(POSTGRES_T(l->batch_ids[i]), POSTGRES_T(l->owner),
-                              POSTGRES_T(mode_name(l->mode)), POSTGRES_I(l->now_ms + l->lease_ms)),
+                              POSTGRES_T(lock_mode_name(l->mode)),
+                              POSTGRES_I(l->now_ms + l->lease_ms)),
                 NULL, e);
     }
     return code;

@@ -1,57 +1,11 @@
 /* postgres_row: a row of the joined tables as a record. Types keep out much, but not everything: what cannot be used becomes the
  * record's defect, so that one row fails and the others go on. */
 #include "track/postgres.h"
-
-#include "blobferry/base/str.h"
+#include "track/row.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Of what is only shown, more is not kept. */
-#define SHOWN_MAX ((size_t)64 << 10)
-
-/* The order of the columns; postgres_row_columns says the same in SQL. */
-enum column {
-    M_ID,
-    M_BATCH,
-    M_FILE,
-    M_SOURCE,
-    M_KEY,
-    M_ORIGINAL,
-    M_MIGRATED,
-    M_SIZE,
-    M_STATUS,
-    M_ERROR,
-    M_STARTED,
-    M_COMPLETED,
-    M_CREATED,
-    F_ID,
-    F_NAME,
-    F_USER,
-    F_KEY,
-    F_CHECKSUM,
-    R_TYPE,
-    R_ETAG,
-    R_VERSION,
-    R_OBJECT_OWNER,
-    R_PRE_EXISTED,
-    R_POINTER_SET,
-    R_PRIOR_KEY,
-    R_PRIOR_CHECKSUM,
-    R_UPLOAD,
-    R_PART_SIZE,
-    R_ATTEMPTS,
-    R_ERROR_CLASS,
-    R_LEASE_OWNER,
-    R_LEASE_UNTIL,
-    R_OWED,
-    R_DEVICE,
-    R_INODE,
-    R_SIZE,
-    R_MTIME,
-    R_CTIME
-};
 
 /* A text of the application may be a gigabyte: no more is fetched than shows that it is too long. */
 static void text_column(struct buf *sql, const struct postgres *p, enum postgres_name n,
@@ -98,30 +52,6 @@ void postgres_row_columns(struct buf *sql, const struct postgres *p)
                        " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL");
 }
 
-static const char *keep(struct record_list *out, const char *text, size_t n, bool *full)
-{
-    const char *copy = arena_strndup(&out->mem, text, n);
-
-    *full |= copy == NULL;
-    return copy;
-}
-
-/* The first defect is the one that is told. */
-static void blame(struct record_list *out, const char **defect, const char *name, const char *what,
-                  bool *full)
-{
-    struct buf text;
-
-    if (*defect != NULL)
-        return;
-    buf_init(&text, 256);
-    if (buf_printf(&text, "%s %s", name, what))
-        *defect = keep(out, text.data, text.len, full);
-    else
-        *full = true;
-    buf_release(&text);
-}
-
 const char *postgres_row_text(const PGresult *q, int row, int column, const char *name,
                               struct record_list *out, const char **defect, bool *full)
 {
@@ -131,10 +61,10 @@ const char *postgres_row_text(const PGresult *q, int row, int column, const char
     if (text == NULL)
         return NULL;
     if (n > POSTGRES_TEXT_MAX) {
-        blame(out, defect, name, "is longer than 64 KiB", full);
+        row_blame(out, defect, name, "is longer than 64 KiB", full);
         return NULL;
     }
-    return keep(out, text, n, full);
+    return row_keep(out, text, n, full);
 }
 
 /* Text that is shown but not acted upon: kept as far as it can be, never a defect. */
@@ -143,7 +73,7 @@ static const char *shown(const PGresult *q, int row, int column, struct record_l
 {
     const char *text = postgres_statement_text(q, row, column);
 
-    return text == NULL ? NULL : keep(out, text, strnlen(text, SHOWN_MAX), full);
+    return text == NULL ? NULL : row_keep(out, text, strnlen(text, ROW_SHOWN_MAX), full);
 }
 
 static int64_t size_of(const PGresult *q, int row, struct record_list *out, const char **defect,
@@ -157,11 +87,11 @@ static int64_t size_of(const PGresult *q, int row, struct record_list *out, cons
     errno = 0;
     const int64_t size = strtoll(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0') { /* a column of type numeric, or text */
-        blame(out, defect, "file_migrations.file_size", "is no whole number", full);
+        row_blame(out, defect, "file_migrations.file_size", "is no whole number", full);
         return -1;
     }
     if (size < 0) {
-        blame(out, defect, "file_migrations.file_size", "is negative", full);
+        row_blame(out, defect, "file_migrations.file_size", "is negative", full);
         return -1;
     }
     return size;
@@ -238,17 +168,5 @@ enum err_code postgres_row_add(const PGresult *q, int row, struct record_list *o
         read_contract(q, row, r, out, full);
         read_own(q, row, r, out, full);
     }
-    if (!*full && before > 0 && str_eq(out->items[before - 1].id, r->id)) {
-        /* In a view nothing forbids it: it cannot be said which one is meant. */
-        blame(out, &out->items[before - 1].defect, "more than one row",
-              "of file_migrations or files has this id", full);
-        out->len = before;
-        return ERR_OK;
-    }
-    if (!*full)
-        return ERR_OK;
-    out->len = before;
-    if (before == 0)
-        return err_set(e, ERR_LIMIT, "one row needs more memory than a page may take");
-    return ERR_OK;
+    return row_end(out, before, full, e);
 }

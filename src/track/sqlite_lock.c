@@ -1,17 +1,9 @@
 /* sqlite_lock: a batch is migrated by many at once, or rolled back by one. */
+#include "track/lock.h"
 #include "track/sqlite.h"
 
 #include "blobferry/base/process.h"
 #include "blobferry/base/str.h"
-
-#include <string.h>
-
-#define OWNER_MAX 512
-
-static const char *mode_name(enum tracker_lock_mode m)
-{
-    return m == TRACKER_LOCK_ROLLBACK ? "rollback" : "migrate";
-}
 
 /* The first lock of somebody else that stands in the way of this one. */
 static enum err_code find_holder(struct sqlite *s, const struct tracker_lock *l,
@@ -42,25 +34,11 @@ static enum err_code find_holder(struct sqlite *s, const struct tracker_lock *l,
     return code;
 }
 
-static enum err_code refuse(const char *batch_id, const char *holder, const char *mode,
-                            struct err *e)
-{
-    if (strcmp(batch_id, "*") == 0)
-        err_set(e, ERR_CONFLICT, "a %s by '%s' is under way", mode, holder);
-    else
-        err_set(e, ERR_CONFLICT, "batch '%s' is in use: a %s by '%s' is under way", batch_id, mode,
-                holder);
-    if (e != NULL)
-        e->retryable = true;
-    return err_hint(e,
-                    "wait until it has ended; the lock of a process that has died is taken over");
-}
-
 /* Takes over the locks of the dead, one after the other, until none or a living one is in the way. */
 static enum err_code make_way(struct sqlite *s, const struct tracker_lock *l, const char *batch_id,
                               struct err *e)
 {
-    char holder[OWNER_MAX], mode[32];
+    char holder[LOCK_OWNER_MAX], mode[32];
 
     for (;;) {
         enum err_code code =
@@ -68,7 +46,7 @@ static enum err_code make_way(struct sqlite *s, const struct tracker_lock *l, co
         if (code != ERR_OK || holder[0] == '\0')
             return code;
         if (!process_owner_is_dead(holder))
-            return refuse(batch_id, holder, mode, e);
+            return lock_refuse(batch_id, holder, mode, e);
         code = sqlite_statement_run(s, "DELETE FROM blobferry_locks WHERE owner = ?1",
                                     SQLITE_ARGS(SQLITE_T(holder)), NULL, e);
         if (code != ERR_OK)
@@ -91,7 +69,7 @@ static enum err_code take(struct sqlite *s, const struct tracker_lock *l, struct
                 " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (batch_id, owner)"
                 " DO UPDATE SET mode = ?3, lease_until = ?4",
                 SQLITE_ARGS(SQLITE_T(l->batch_ids[i]), SQLITE_T(l->owner),
-                            SQLITE_T(mode_name(l->mode)), SQLITE_I(l->now_ms + l->lease_ms)),
+                            SQLITE_T(lock_mode_name(l->mode)), SQLITE_I(l->now_ms + l->lease_ms)),
                 NULL, e);
     }
     return code;

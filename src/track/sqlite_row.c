@@ -1,53 +1,9 @@
 /* sqlite_row: a row of the joined tables as a record. The application may have stored anything anywhere: what cannot be used
  * becomes the record's defect, so that one row fails and the others go on. */
+#include "track/row.h"
 #include "track/sqlite.h"
 
 #include <string.h>
-
-/* Of what is only shown, more is not kept. */
-#define SHOWN_MAX ((size_t)64 << 10)
-
-/* The order of the columns; sqlite_row_columns says the same in SQL. */
-enum column {
-    M_ID,
-    M_BATCH,
-    M_FILE,
-    M_SOURCE,
-    M_KEY,
-    M_ORIGINAL,
-    M_MIGRATED,
-    M_SIZE,
-    M_STATUS,
-    M_ERROR,
-    M_STARTED,
-    M_COMPLETED,
-    M_CREATED,
-    F_ID,
-    F_NAME,
-    F_USER,
-    F_KEY,
-    F_CHECKSUM,
-    R_TYPE,
-    R_ETAG,
-    R_VERSION,
-    R_OBJECT_OWNER,
-    R_PRE_EXISTED,
-    R_POINTER_SET,
-    R_PRIOR_KEY,
-    R_PRIOR_CHECKSUM,
-    R_UPLOAD,
-    R_PART_SIZE,
-    R_ATTEMPTS,
-    R_ERROR_CLASS,
-    R_LEASE_OWNER,
-    R_LEASE_UNTIL,
-    R_OWED,
-    R_DEVICE,
-    R_INODE,
-    R_SIZE,
-    R_MTIME,
-    R_CTIME
-};
 
 #define CONTRACT_COLUMNS                                                                           \
     "m.id, m.batch_id, m.file_id, m.source_path, m.target_r2_key, m.original_checksum,"            \
@@ -67,30 +23,6 @@ const char *sqlite_row_columns(const struct sqlite_info *info)
                " NULL, NULL, NULL, NULL, NULL, NULL, NULL";
 }
 
-static const char *keep(struct record_list *out, const char *text, size_t n, bool *full)
-{
-    const char *copy = arena_strndup(&out->mem, text, n);
-
-    *full |= copy == NULL;
-    return copy;
-}
-
-/* The first defect is the one that is told. */
-static void blame(struct record_list *out, const char **defect, const char *name, const char *what,
-                  bool *full)
-{
-    struct buf text;
-
-    if (*defect != NULL)
-        return;
-    buf_init(&text, 256);
-    if (buf_printf(&text, "%s %s", name, what))
-        *defect = keep(out, text.data, text.len, full);
-    else
-        *full = true;
-    buf_release(&text);
-}
-
 const char *sqlite_row_text(sqlite3_stmt *q, int column, const char *name, struct record_list *out,
                             const char **defect, bool *full)
 {
@@ -99,7 +31,7 @@ const char *sqlite_row_text(sqlite3_stmt *q, int column, const char *name, struc
     if (type == SQLITE_NULL)
         return NULL;
     if (type == SQLITE_BLOB) {
-        blame(out, defect, name, "holds bytes (BLOB) where text is expected", full);
+        row_blame(out, defect, name, "holds bytes (BLOB) where text is expected", full);
         return NULL;
     }
     const char *text = (const char *)sqlite3_column_text(q, column);
@@ -109,14 +41,14 @@ const char *sqlite_row_text(sqlite3_stmt *q, int column, const char *name, struc
         return NULL;
     }
     if (memchr(text, 0, n) != NULL) {
-        blame(out, defect, name, "holds a NUL byte", full);
+        row_blame(out, defect, name, "holds a NUL byte", full);
         return NULL;
     }
     if (n > SQLITE_TEXT_MAX) {
-        blame(out, defect, name, "is longer than 64 KiB", full);
+        row_blame(out, defect, name, "is longer than 64 KiB", full);
         return NULL;
     }
-    return keep(out, text, n, full);
+    return row_keep(out, text, n, full);
 }
 
 /* Text that is shown but not acted upon: kept as far as it can be, never a defect. */
@@ -126,8 +58,8 @@ static const char *shown(sqlite3_stmt *q, int column, struct record_list *out, b
         return NULL;
     const char *text = (const char *)sqlite3_column_text(q, column);
     if (text == NULL)
-        return sqlite3_column_type(q, column) == SQLITE_BLOB ? keep(out, "", 0, full) : NULL;
-    return keep(out, text, strnlen(text, SHOWN_MAX), full);
+        return sqlite3_column_type(q, column) == SQLITE_BLOB ? row_keep(out, "", 0, full) : NULL;
+    return row_keep(out, text, strnlen(text, ROW_SHOWN_MAX), full);
 }
 
 static int64_t size_of(sqlite3_stmt *q, struct record_list *out, const char **defect, bool *full)
@@ -137,12 +69,12 @@ static int64_t size_of(sqlite3_stmt *q, struct record_list *out, const char **de
     if (type == SQLITE_NULL)
         return -1;
     if (type != SQLITE_INTEGER) {
-        blame(out, defect, "file_migrations.file_size", "is no whole number", full);
+        row_blame(out, defect, "file_migrations.file_size", "is no whole number", full);
         return -1;
     }
     const int64_t size = sqlite3_column_int64(q, M_SIZE);
     if (size < 0) {
-        blame(out, defect, "file_migrations.file_size", "is negative", full);
+        row_blame(out, defect, "file_migrations.file_size", "is negative", full);
         return -1;
     }
     return size;
@@ -218,20 +150,7 @@ enum err_code sqlite_row_add(sqlite3_stmt *q, struct record_list *out, bool *ful
         read_contract(q, r, out, full);
         read_own(q, r, out, full);
     }
-    if (!*full && before > 0 && out->items[before - 1].id != NULL && r->id != NULL &&
-        strcmp(out->items[before - 1].id, r->id) == 0) {
-        /* Without a primary key, or by two rows of files: it cannot be said which one is meant. */
-        blame(out, &out->items[before - 1].defect, "more than one row",
-              "of file_migrations or files has this id", full);
-        out->len = before;
-        return ERR_OK;
-    }
-    if (!*full)
-        return ERR_OK;
-    out->len = before;
-    if (before == 0)
-        return err_set(e, ERR_LIMIT, "one row needs more memory than a page may take");
-    return ERR_OK;
+    return row_end(out, before, full, e);
 }
 
 enum err_code sqlite_row_add_unreadable(struct sqlite *s, const char *id, struct record_list *out,
@@ -243,9 +162,9 @@ enum err_code sqlite_row_add_unreadable(struct sqlite *s, const char *id, struct
 
     if (r == NULL)
         return err_set(e, ERR_LIMIT, "a page of rows is full");
-    r->id = keep(out, id, strlen(id), &full);
+    r->id = row_keep(out, id, strlen(id), &full);
     r->status = FILE_UNKNOWN;
-    blame(out, &r->defect, "a column of this row", "holds a value larger than 64 MiB", &full);
+    row_blame(out, &r->defect, "a column of this row", "holds a value larger than 64 MiB", &full);
     q = sqlite_statement_query(s, "SELECT batch_id, status FROM file_migrations WHERE id = ?1",
                                SQLITE_ARGS(SQLITE_T(id)), e);
     if (q == NULL)
