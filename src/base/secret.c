@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -227,19 +226,28 @@ static size_t longest_at(const char *text, size_t len, size_t at)
     return end;
 }
 
+/* Where the first one begins, or `len`: nearly every text holds none. */
+static size_t first_in(const char *text, size_t len)
+{
+    size_t first = len;
+
+    for (size_t i = 0; i < registry_count; i++) {
+        const struct entry *entry = &registry[i];
+        if (entry->len < REDACT_MIN || entry->len > len)
+            continue;
+        const char *found = memmem(text, len, entry->bytes, entry->len);
+        if (found != NULL && (size_t)(found - text) < first)
+            first = (size_t)(found - text);
+    }
+    return first;
+}
+
 void secret_redact(char *text, size_t len)
 {
-    bool begins[UCHAR_MAX + 1] = {false}; /* some secret, with this byte */
     size_t covered = 0;
 
     pthread_mutex_lock(&registry_lock);
-    for (size_t i = 0; i < registry_count; i++) {
-        if (registry[i].len >= REDACT_MIN)
-            begins[(unsigned char)registry[i].bytes[0]] = true;
-    }
-    for (size_t at = 0; registry_count > 0 && at < len; at++) {
-        if (at >= covered && !begins[(unsigned char)text[at]])
-            continue;
+    for (size_t at = first_in(text, len); at < len; at++) {
         /* A byte is masked only after what begins at it was sought: secrets may overlap. */
         const size_t end = longest_at(text, len, at);
         if (end > covered)

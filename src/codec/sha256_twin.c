@@ -52,7 +52,7 @@ SHA_CODE static inline void store(uint32_t state[8], struct lanes l)
 /* Four rounds of both chains; w is the schedule's words 4 i to 4 i + 3. */
 #define ROUNDS(i, w)                                                                               \
     do {                                                                                           \
-        const void *constants = k + 4 * (i);                                                       \
+        const void *constants = k + 4 * (size_t)(i);                                               \
         __m128i m = _mm_add_epi32(w, _mm_load_si128(constants));                                   \
         a.cdgh = _mm_sha256rnds2_epu32(a.cdgh, a.abef, m);                                         \
         b.cdgh = _mm_sha256rnds2_epu32(b.cdgh, b.abef, m);                                         \
@@ -63,7 +63,7 @@ SHA_CODE static inline void store(uint32_t state[8], struct lanes l)
 
 /* The next four words of the schedule, in the place of the oldest. */
 #define NEXT(w0, w1, w2, w3)                                                                       \
-    (w0 = _mm_sha256msg2_epu32(                                                                    \
+    ((w0) = _mm_sha256msg2_epu32(                                                                  \
          _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)), w3))
 
 SHA_CODE static void compress(uint32_t whole[8], uint32_t part[8], const unsigned char *p,
@@ -84,7 +84,7 @@ SHA_CODE static void compress(uint32_t whole[8], uint32_t part[8], const unsigne
         ROUNDS(1, w1);
         ROUNDS(2, w2);
         ROUNDS(3, w3);
-        for (int i = 4; i < 16; i += 4) {
+        for (size_t i = 4; i < 16; i += 4) {
             NEXT(w0, w1, w2, w3);
             ROUNDS(i, w0);
             NEXT(w1, w2, w3, w0);

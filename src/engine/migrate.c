@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define LEASE_MS     120000
-#define CONCURRENCY  64   /* files; how many requests are under way is the store's limiter to say */
+#define CONCURRENCY  128  /* files; how many requests are under way is the store's limiter to say */
 #define WATCH_MS     1000 /* between two looks for new work … */
 #define LISTEN_MS    5000 /* … where the database tells of plans: other tools insert rows too */
 #define SLICE_MS     200  /* a signal that comes just before a sleep waits for its end */

@@ -12,7 +12,7 @@
 #define DESK_ROOM    512 /* outcomes that wait to be gathered; above it lanes wait */
 #define DESK_MANY    128 /* … and so many are worth getting up for */
 #define LOAD_MAX     ((size_t)256 << 10) /* bytes of one file in memory … */
-#define LOAD_ALL     ((size_t)10 << 20)  /* … and of all of them (P10) */
+#define LOAD_ALL     ((size_t)8 << 20)   /* … and of all of them (P10) */
 #define BOOKS_NAP_NS 50000
 #define AHEAD        4 /* files that wait for the limiter, at least */
 

@@ -13,6 +13,7 @@
 
 #define STAYS_COLD_MS 1000 /* after the last file that was cold */
 #define COLD_MIN      16   /* files in such a spell */
+#define WARM_MAX      64   /* files in a row, and the spell is over */
 #define NAP_NS        50000000
 #define AHEAD_BYTES                                                                                \
     ((off_t)1 << 20) /* of one file; larger ones are read in order, which the kernel sees */
@@ -32,19 +33,33 @@ static char *next_path(struct migrate_job *j)
     return NULL;
 }
 
-static void fetch(struct migrate_job *j, const char *path)
+/* Was it cold? */
+static bool fetch(struct migrate_job *j, const char *path)
 {
     struct source s;
     char one;
 
     if (source_open(&s, &j->root, path, NULL, NULL) != ERR_OK)
-        return; /* the lane will say why */
-    if (preadv2(s.fd, &(struct iovec){.iov_base = &one, .iov_len = 1}, 1, 0, RWF_NOWAIT) < 0 &&
-        errno == EAGAIN) {
+        return false; /* the lane will say why */
+    const bool cold =
+        preadv2(s.fd, &(struct iovec){.iov_base = &one, .iov_len = 1}, 1, 0, RWF_NOWAIT) < 0 &&
+        errno == EAGAIN;
+    if (cold)
         (void)posix_fadvise(s.fd, 0, AHEAD_BYTES, POSIX_FADV_WILLNEED);
-        atomic_store(&j->desk.cold.last_ms, clock_mono_ms());
-    }
     source_close(&s);
+    return cold;
+}
+
+/* Ahead of the lanes it meets the warm ones first: the spell ends here, not a second later. */
+static void judge(struct transfer_cold *c, bool cold, unsigned *warm)
+{
+    *warm = cold ? 0 : *warm + 1;
+    if (cold)
+        atomic_store(&c->last_ms, clock_mono_ms());
+    if (*warm < WARM_MAX)
+        return;
+    atomic_store(&c->last_ms, 0);
+    *warm = 0;
 }
 
 /* A few cold files among warm ones are not worth opening everything twice. */
@@ -62,6 +77,7 @@ static void *prefetch(void *job)
 {
     struct migrate_job *j = job;
     struct migrate_desk *d = &j->desk;
+    unsigned warm = 0;
 
     pthread_mutex_lock(&d->lock);
     while (d->order <= MIGRATE_DRAIN && !d->no_prefetch) {
@@ -75,7 +91,7 @@ static void *prefetch(void *job)
             continue;
         }
         pthread_mutex_unlock(&d->lock);
-        fetch(j, path);
+        judge(&d->cold, fetch(j, path), &warm);
         free(path);
         pthread_mutex_lock(&d->lock);
     }

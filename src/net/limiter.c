@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEFAULT         64
+#define MAX_DEFAULT         128
 #define START_DEFAULT       16
 #define SILENT_KEYS_DEFAULT 4
 #define DEAD_MS_DEFAULT     30000

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define CONCURRENCY       16
-#define CONCURRENCY_MAX   64 /* … as far as it may grow by itself */
+#define CONCURRENCY_MAX   128 /* … as far as it may grow by itself */
 #define TIMETABLE_MS      1000
 #define R2_KEY_SPACING_MS 1000
 

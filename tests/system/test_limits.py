@@ -61,6 +61,15 @@ class Throttled(bf.TestCase):
         self.assertLess(stats["throttled"], count // 4)
         self.assertLess(result.json()["elapsed_ms"] / 1000, 1.3 * count / 50 * bf.SLOW)
 
+    def test_limits_distance_is_made_up_for_by_connections(self):
+        """By itself, as long as more of them bring more; next door it stays with few."""
+        count = 3000
+        sink = self.planned(count, "--latency", "50", smallest=100, largest=1000)
+        self.ws.run("migrate", "--batch-id", "b1", expect=0, limit=90)
+        self.assertEqual(self.ws.statuses(), {"completed": count})
+        self.assertGreater(sink.stats()["connections"], 96)
+        self.assertLessEqual(sink.stats()["connections"], 140)
+
     def test_limits_many_at_once_are_refused_without_harm(self):
         """More refusals at once than any file has retries."""
         sink = self.planned(300, "--rate", "100", "--latency", "20", smallest=100, largest=1000)

@@ -303,6 +303,44 @@ static void test_sqlite_reader_sees_what_only_the_wal_has(void **state)
     tracker_close(reader);
 }
 
+static int64_t pragma(struct fixture *f, const char *sql)
+{
+    int64_t n = -1;
+
+    OK(f, sqlite_statement_number(sqlite_of(f->t), sql, SQLITE_NONE, &n, &f->e));
+    return n;
+}
+
+/* -wal may grow to 16 MiB, whatever size the pages have; the application's database keeps its own. */
+static void test_sqlite_pages_and_wal_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    const struct tracker_options o = {.url = f->url, .create = true};
+    sqlite3 *theirs = NULL;
+    int created;
+
+    assert_int_equal(unlink(path_of(f)), 0);
+    assert_int_equal(try_open(f, &o), ERR_OK);
+    OK(f, tracker_init(f->t, &created, &f->e));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pragma(f, "PRAGMA page_size"), 8192);
+        assert_int_equal(pragma(f, "PRAGMA wal_autocheckpoint"), 2048);
+        assert_int_equal(try_open(f, &o), ERR_OK);
+    }
+    tracker_close(f->t);
+    f->t = NULL;
+    assert_int_equal(unlink(path_of(f)), 0);
+    assert_int_equal(sqlite3_open(path_of(f), &theirs), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(theirs, "PRAGMA page_size = 1024; CREATE TABLE x (y)", NULL, NULL, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_close(theirs), SQLITE_OK);
+    assert_int_equal(try_open(f, &o), ERR_OK);
+    OK(f, tracker_init(f->t, &created, &f->e));
+    assert_int_equal(pragma(f, "PRAGMA page_size"), 1024);
+    assert_int_equal(pragma(f, "PRAGMA wal_autocheckpoint"), 16384);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
 
 int main(void)
@@ -319,6 +357,7 @@ int main(void)
         T(test_sqlite_writes_are_durable),
         T(test_sqlite_file_that_may_only_be_read_is_read),
         T(test_sqlite_file_that_may_not_be_read_is_told),
+        T(test_sqlite_pages_and_wal_are_bounded),
         T(test_sqlite_reader_sees_what_only_the_wal_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
