@@ -171,7 +171,7 @@ static enum err_code send_copy(struct rollback_job *j, const struct copy *c, con
                                         .content_type = c->content_type},
                                .on_upload = upload_began,
                                .upload_user = j};
-    struct objstore_layout layout;
+    struct objstore_layout layout = {0};
     struct sent *s = calloc(1, sizeof *s);
     enum err_code code = s != NULL ? objstore_layout(put.size, 0, &layout, e)
                                    : err_set(e, ERR_NOMEM, "out of memory");
