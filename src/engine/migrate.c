@@ -67,7 +67,7 @@ static enum err_code job_open(struct migrate_job *j, const struct engine *g,
     if (code != ERR_OK)
         return code;
     j->slot_total = (size_t)j->o.concurrency;
-    j->gathered = calloc(RESULTS_GROUP, sizeof *j->gathered);
+    j->gathered = calloc(MIGRATE_GATHER, sizeof *j->gathered);
     if (j->gathered == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     code = results_init(&j->results, g, out, j->o.concurrency, e);

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define PAGE_BYTES ((size_t)8 << 20)
-#define AHEAD_MS   60 /* rows for so long are claimed ahead */
+#define AHEAD_MS   60  /* rows for so long are claimed ahead, and for the time that a claim takes */
+#define PAGE_MS    100 /* a page has rows for so long, within its bounds */
 
 static struct migrate_page *page_new(struct migrate_job *j, struct err *e)
 {
@@ -81,7 +82,7 @@ static enum err_code claim(struct migrate_job *j, struct migrate_page *p, struct
                              .owner = j->g->owner,
                              .now_ms = clock_wall_ms(),
                              .lease_ms = j->o.lease_ms,
-                             .limit = MIGRATE_PAGE,
+                             .limit = j->page,
                              .retry_failed = j->first_round && j->o.retry_failed,
                              .again = j->first_round && j->o.again,
                              .dead_owners = (const char *const *)j->owners.dead,
@@ -91,15 +92,26 @@ static enum err_code claim(struct migrate_job *j, struct migrate_page *p, struct
                          &p->list, e);
 }
 
-/* The next page is claimed while there is still work for as long as that takes; but not more of it, for other workers want
- * some too. */
-static void set_low(struct migrate_job *j, int64_t since_ms)
+static size_t bounded(size_t n, size_t least, size_t most)
 {
-    const size_t rows = since_ms > 0 ? (size_t)(MIGRATE_PAGE * AHEAD_MS / since_ms) : MIGRATE_PAGE;
+    return n < least ? least : n > most ? most : n;
+}
 
-    j->low = j->claimed_ms == 0 || rows < j->slot_total ? j->slot_total
-             : rows > MIGRATE_PAGE                      ? MIGRATE_PAGE
-                                                        : rows;
+/* The next page is claimed while there is still work for as long as that takes; but neither sooner nor larger than rows go, for other
+ * workers want some too. took_ms: of the claim before. */
+static void set_pace(struct migrate_job *j, int64_t since_ms, int64_t took_ms)
+{
+    const size_t most = tracker_rows_at_once(j->g->tracker);
+    const size_t largest = most > TRACKER_ROWS ? most : MIGRATE_PAGE;
+    const size_t since = since_ms > 0 ? (size_t)since_ms : 1, took = (size_t)took_ms;
+
+    j->low = j->slot_total;
+    j->page = MIGRATE_PAGE;
+    if (j->claimed_ms == 0)
+        return;
+    j->page = bounded(j->claimed_rows * PAGE_MS / since, MIGRATE_PAGE, largest);
+    j->low = bounded(j->claimed_rows * (AHEAD_MS + took) / since, j->low,
+                     largest > j->low ? largest : j->low);
 }
 
 /* Not `good`: no lane gets a row of it, they are there to be released. */
@@ -135,8 +147,9 @@ enum err_code migrate_claim_page(struct migrate_job *j, struct err *e)
     }
     p->open = p->list.len;
     j->claimed += (int64_t)p->list.len;
-    set_low(j, now - since);
+    set_pace(j, now - since, clock_mono_ms() - now);
     j->claimed_ms = now;
+    j->claimed_rows = p->list.len;
     /* the next claim goes on behind this one: a failed row is not taken twice in a run */
     free(j->after_id);
     j->after_id = str_dup(p->list.items[p->list.len - 1].id);

@@ -8,7 +8,9 @@
 #include "engine/results.h"
 #include "engine/transfer.h"
 
-#define MIGRATE_PAGE   200 /* rows of one claim */
+#define MIGRATE_PAGE                                                                               \
+    200 /* rows of one claim, at least; when they go fast up to tracker_rows_at_once */
+#define MIGRATE_GATHER 256 /* outcomes taken from the desk at once */
 #define MIGRATE_OPEN   64  /* batches that are looked at and counted in one round of --all */
 #define MIGRATE_WINDOW 16  /* batches that are worked on, and locked, at once */
 
@@ -37,7 +39,9 @@ struct migrate_job {
     char *after_id;                     /* owned; NULL: claim from the first row */
     bool exhausted;                     /* nothing more to claim in this window */
     struct migrate_page *pages, *spare; /* pages: under desk.lock, for lanes take rows from them */
-    int64_t claimed_ms;                 /* monotonic, when the last page was claimed */
+    int64_t claimed_ms;                 /* monotonic, when the last page was claimed … */
+    size_t claimed_rows;                /* … and its rows */
+    size_t page;                        /* rows of the next one */
     size_t low;                         /* with fewer rows waiting the next page is claimed */
 
     size_t slot_total;
@@ -46,7 +50,7 @@ struct migrate_job {
     size_t lane_count;
     pthread_t prefetcher;
     bool prefetching;         /* there is one */
-    struct outcome *gathered; /* RESULTS_GROUP, on their way from desk to results */
+    struct outcome *gathered; /* MIGRATE_GATHER, on their way from desk to results */
 
     bool first_round;   /* failed and rolled back rows are taken once in a run, if at all */
     bool store_checked; /* ping and probe */

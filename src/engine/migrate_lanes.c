@@ -8,9 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LANES_AUTO   4   /* at most, unless more are asked for */
-#define DESK_ROOM    512 /* outcomes that wait to be gathered; above it lanes wait */
-#define DESK_MANY    128 /* … and so many are worth getting up for */
+#define LANES_AUTO 4 /* at most, unless more are asked for */
+#define DESK_ROOM                                                                                  \
+    512 /* outcomes that wait to be gathered, or a group of them; above it lanes wait */
+#define DESK_MANY    128                 /* … and so many are worth getting up for */
 #define LOAD_MAX     ((size_t)256 << 10) /* bytes of one file in memory … */
 #define LOAD_ALL     ((size_t)8 << 20)   /* … and of all of them (P10) */
 #define BOOKS_NAP_NS 50000
@@ -45,7 +46,7 @@ static enum err_code desk_init(struct migrate_job *j, struct err *e)
     pthread_cond_init(&d->ahead, &monotonic);
     pthread_condattr_destroy(&monotonic);
     d->ready = true;
-    d->out_max = DESK_ROOM + j->slot_total;
+    d->out_max = (j->results.group > DESK_ROOM ? j->results.group : DESK_ROOM) + j->slot_total;
     d->out = calloc(d->out_max, sizeof *d->out);
     return d->out != NULL ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }

@@ -45,7 +45,7 @@ static enum err_code collect(struct migrate_job *j, struct err *e)
 
     open_books(j);
     do {
-        n = migrate_lanes_gather(j, j->gathered, RESULTS_GROUP);
+        n = migrate_lanes_gather(j, j->gathered, MIGRATE_GATHER);
         for (size_t i = 0; code == ERR_OK && i < n; i++)
             code = results_add(&j->results, &j->gathered[i], e);
     } while (code == ERR_OK && n > 0);
@@ -247,6 +247,8 @@ enum err_code migrate_loop_run(struct migrate_job *j, struct err *e)
 
     j->exhausted = false;
     j->low = j->slot_total;
+    j->page = MIGRATE_PAGE;
+    j->claimed_ms = 0;
     if (code != ERR_OK)
         return code;
     code = migrate_lanes_start(j, e);

@@ -15,9 +15,10 @@ enum err_code results_init(struct results *w, const struct engine *g, struct mig
     w->g = g;
     w->out = out;
     w->held_limit = limit < 10 ? 10 : limit > RESULTS_HELD_MAX ? RESULTS_HELD_MAX : limit;
-    w->items = calloc(RESULTS_GROUP, sizeof *w->items);
-    w->moves = calloc(RESULTS_GROUP, sizeof *w->moves);
-    w->of = calloc(RESULTS_GROUP, sizeof *w->of);
+    w->group = tracker_rows_at_once(g->tracker);
+    w->items = calloc(w->group, sizeof *w->items);
+    w->moves = calloc(w->group, sizeof *w->moves);
+    w->of = calloc(w->group, sizeof *w->of);
     w->held = calloc(RESULTS_HELD_MAX, sizeof *w->held);
     if (w->items != NULL && w->moves != NULL && w->of != NULL && w->held != NULL)
         return ERR_OK;
@@ -258,12 +259,12 @@ enum err_code results_flush(struct results *w, struct err *e)
 
 bool results_due(const struct results *w, int64_t now_ms)
 {
-    return w->len >= RESULTS_GROUP || (w->len > 0 && now_ms - w->oldest_ms >= RESULTS_DELAY_MS);
+    return w->len >= w->group || (w->len > 0 && now_ms - w->oldest_ms >= RESULTS_DELAY_MS);
 }
 
 static enum err_code push(struct results *w, const struct outcome *o, struct err *e)
 {
-    enum err_code code = w->len == RESULTS_GROUP ? results_flush(w, e) : ERR_OK;
+    enum err_code code = w->len == w->group ? results_flush(w, e) : ERR_OK;
 
     if (code != ERR_OK)
         return code;

@@ -11,7 +11,7 @@
 #include "blobferry/codec/digest.h"
 #include "blobferry/engine/migrate.h"
 
-#define RESULTS_GROUP    256 /* outcomes of one transaction */
+/* Outcomes of one transaction: tracker_rows_at_once. */
 #define RESULTS_DELAY_MS 50
 #define RESULTS_HELD_MAX                                                                           \
     64 /* files in a row that the store did not answer for; at most, by concurrency */
@@ -57,10 +57,10 @@ struct outcome {
 struct results {
     const struct engine *g;
     struct migrate_result *out;
-    struct outcome *items; /* RESULTS_GROUP of them */
+    struct outcome *items; /* `group` of them */
     struct tracker_move *moves;
-    size_t *of; /* moves[i] is of items[of[i]] */
-    size_t len;
+    size_t *of;        /* moves[i] is of items[of[i]] */
+    size_t len, group; /* so many are written together */
     int64_t oldest_ms; /* monotonic, of the first item */
     struct outcome *
         held; /* unreached ones: failed when the store answers for another, released when it is dead */

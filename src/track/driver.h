@@ -87,6 +87,8 @@ struct tracker_ops {
     enum err_code (*restore)(struct tracker *t, const struct tracker_restore *r,
                              struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 
+    size_t rows_at_once; /* 0: TRACKER_ROWS */
+
     /* `db check` and `db upgrade` (tracker_check.c); check_begin or upgrade NULL: not possible here. Between check_begin and
      * check_end everything is read from one snapshot. */
     enum err_code (*check_begin)(struct tracker *t, struct check_rules *out, struct err *e);

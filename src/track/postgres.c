@@ -57,10 +57,11 @@ static enum err_code postgres_open(struct tracker **out, const struct tracker_op
         .totals = postgres_read_totals, .batches = postgres_batches,                               \
         .open_batches = postgres_open_batches, .dump = postgres_dump, .restore = postgres_restore, \
         .check_begin = postgres_check_begin, .check_end = postgres_check_end,                      \
-        .check_false = "false", .index_list = postgres_check_list,                                 \
-        .missing_indexes = postgres_check_missing, .upgrade = postgres_check_upgrade,              \
-        .ask = postgres_copy_ask, .strict = true, .columns = postgres_copy_columns,                \
-        .copy_out = postgres_copy_out, .copy_in = postgres_copy_in, .copy_put = postgres_copy_put, \
+        .rows_at_once = TRACKER_ROWS_MAX, .check_false = "false",                                  \
+        .index_list = postgres_check_list, .missing_indexes = postgres_check_missing,              \
+        .upgrade = postgres_check_upgrade, .ask = postgres_copy_ask, .strict = true,               \
+        .columns = postgres_copy_columns, .copy_out = postgres_copy_out,                           \
+        .copy_in = postgres_copy_in, .copy_put = postgres_copy_put,                                \
     }
 
 /* Both schemes are libpq's. */

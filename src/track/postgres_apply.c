@@ -4,35 +4,52 @@
 
 #include "blobferry/base/str.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Texts that have been met: a hash table that is never more than half full. */
+#define SEEN_SLOTS 2048
+_Static_assert(POSTGRES_MOVES_MAX * 2 <= SEEN_SLOTS, "a group fits twice");
+struct seen {
+    const char *slots[SEEN_SLOTS];
+};
 
 struct applying {
     struct tracker_move *moves;
     size_t n;
     const struct tracker_head *head;
     struct postgres_batch_changes changes;
-    struct postgres_moves *group; /* owned; too large for a stack */
+    struct postgres_moves *group; /* these are owned; too large for a stack */
+    struct seen *rows, *files;
 };
 
-/* Would b act on what a has changed? Then it has to look after a. */
-static bool depends(const struct tracker_move *a, const struct tracker_move *b)
+/* Is it in the set already? Else it is now. */
+static bool met(struct seen *s, const char *text)
 {
-    return strcmp(a->id, b->id) == 0 ||
-           (a->pointer != TRACKER_POINTER_KEEP && b->pointer != TRACKER_POINTER_KEEP &&
-            a->file_id != NULL && str_eq(a->file_id, b->file_id));
+    uint32_t at = 2166136261; /* FNV-1a */
+
+    for (const char *p = text; *p != '\0'; p++)
+        at = (at ^ (unsigned char)*p) * 16777619;
+    for (at %= SEEN_SLOTS; s->slots[at] != NULL; at = (at + 1) % SEEN_SLOTS) {
+        if (strcmp(s->slots[at], text) == 0)
+            return true;
+    }
+    s->slots[at] = text;
+    return false;
 }
 
-/* How many of the first n moves make a group? */
-static size_t group_size(const struct tracker_move *moves, size_t n)
+/* How many of the first n moves make a group? One that acts on what another has changed has to look after it. */
+static size_t group_size(struct applying *a, const struct tracker_move *moves, size_t n)
 {
     const size_t most = n < POSTGRES_MOVES_MAX ? n : POSTGRES_MOVES_MAX;
 
-    for (size_t i = 1; i < most; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (depends(&moves[j], &moves[i]))
-                return i;
-        }
+    memset(a->rows, 0, sizeof *a->rows);
+    memset(a->files, 0, sizeof *a->files);
+    for (size_t i = 0; i < most; i++) {
+        const bool points = moves[i].pointer != TRACKER_POINTER_KEEP && moves[i].file_id != NULL;
+        if (met(a->rows, moves[i].id) || (points && met(a->files, moves[i].file_id)))
+            return i;
     }
     return most;
 }
@@ -69,7 +86,7 @@ static enum err_code apply(struct postgres *p, void *user, struct err *e)
     }
     for (size_t done = 0; code == ERR_OK && done < a->n; done += a->group->n) {
         a->group->moves = a->moves + done;
-        a->group->n = group_size(a->moves + done, a->n - done);
+        a->group->n = group_size(a, a->moves + done, a->n - done);
         code = apply_group(p, a, e);
     }
     if (code == ERR_OK)
@@ -85,15 +102,21 @@ enum err_code postgres_apply(struct tracker *t, struct tracker_move *moves, size
     if (n == 0 && head == NULL)
         return ERR_OK;
     a.group = calloc(1, sizeof *a.group);
-    if (a.group == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
+    a.rows = calloc(1, sizeof *a.rows);
+    a.files = calloc(1, sizeof *a.files);
     postgres_batch_init(&a.changes);
-    enum err_code code = postgres_transaction(
-        postgres_of(t), &(struct postgres_work){.run = apply, .user = &a, .by_index = true}, e);
+    enum err_code code =
+        a.group == NULL || a.rows == NULL || a.files == NULL
+            ? err_set(e, ERR_NOMEM, "out of memory")
+            : postgres_transaction(
+                  postgres_of(t),
+                  &(struct postgres_work){.run = apply, .user = &a, .by_index = true}, e);
     for (size_t i = 0; code != ERR_OK && i < n; i++)
         moves[i].applied = TRACKER_LOST; /* nothing was changed at all */
     postgres_batch_release(&a.changes);
     free(a.group);
+    free(a.rows);
+    free(a.files);
     return code;
 }
 

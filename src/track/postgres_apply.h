@@ -5,7 +5,7 @@
 #include "track/pointer.h"
 #include "track/postgres.h"
 
-#define POSTGRES_MOVES_MAX 256
+#define POSTGRES_MOVES_MAX TRACKER_ROWS_MAX
 
 /* What was seen of a move while its rows were locked, and what is made of it. */
 struct postgres_look {

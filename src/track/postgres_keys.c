@@ -12,9 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STALE_MS      60000 /* a server lives long, and other tools go on making rows */
-#define FEW           1000  /* questions that are asked one by one in any case */
-#define ROWS_A_LOOKUP 30    /* rows that can be fetched in the time of one question */
+#define STALE_MS 60000 /* a server lives long, and other tools go on making rows */
+#define STALE_FEW_MS                                                                               \
+    2000 /* … when everything was fetched after a few questions: it is soon done again */
+#define FEW           1000
+#define ROW_NS        6000 /* to fetch one row of all; a question takes as long as the network makes it */
+#define ROWS_A_LOOKUP 30 /* rows that are fetched in the time of one question, at least */
 
 /* SHA-256 hex of the key's NFC form; of its bytes when it has none. */
 static void digest_of(const char *key, char hex[DIGEST_SHA256_HEX])
@@ -112,25 +115,47 @@ static enum err_code ask(struct postgres *p, const char *key_digest, char *batch
     return ERR_OK;
 }
 
+/* Would fetching all rows have taken no longer than the questions so far? Looked at whenever those have doubled, and no further than the
+ * answer may be yes: neither many files nor many rows make it expensive. */
+static enum err_code weigh(struct postgres *p, struct postgres_held_state *state, struct err *e)
+{
+    const int64_t asked = ++state->lookups, by_time = state->asked_ns / ROW_NS;
+    const int64_t worth =
+        by_time > asked * ROWS_A_LOOKUP ? by_time : asked * ROWS_A_LOOKUP; /* rows */
+    int64_t rows = 0;
+
+    if ((asked & (asked - 1)) != 0)
+        return ERR_OK;
+    enum err_code code = postgres_statement_number(
+        p, "SELECT count(*) FROM (SELECT 1 FROM blobferry_records LIMIT $1::bigint) AS r",
+        POSTGRES_ARGS(POSTGRES_I(worth)), &rows, e);
+    return code == ERR_OK && rows < worth ? gather_own(p, e) : code;
+}
+
 enum err_code postgres_keys_lookup(struct postgres *p, const char *key_digest, char *batch,
                                    size_t size, bool *held, struct err *e)
 {
     struct postgres_held_state *state = postgres_held_state(p->held);
     enum err_code code = ERR_OK;
-    int64_t rows = 0;
 
     *held = false;
-    if (p->info.schema.own && !state->own_too && ++state->lookups % FEW == 0) {
-        code = postgres_statement_number(p, "SELECT count(*) FROM blobferry_records", POSTGRES_NONE,
-                                         &rows, e);
-        if (code == ERR_OK && rows / ROWS_A_LOOKUP < state->lookups)
-            code = gather_own(p, e);
-    }
+    if (p->info.schema.own && !state->own_too)
+        code = weigh(p, state, e);
     if (code == ERR_OK)
         code = postgres_held_find(p->held, key_digest, batch, size, held, e);
-    if (code == ERR_OK && !*held && p->info.schema.own && !state->own_too)
+    if (code == ERR_OK && !*held && p->info.schema.own && !state->own_too) {
+        const int64_t began = clock_mono_ns();
         code = ask(p, key_digest, batch, size, held, e);
+        state->asked_ns += clock_mono_ns() - began;
+    }
     return code;
+}
+
+static bool is_stale(const struct postgres_held_state *state)
+{
+    const bool few = state->own_too && state->lookups < FEW;
+
+    return clock_mono_ms() - state->since_ms > (few ? STALE_FEW_MS : STALE_MS);
 }
 
 enum err_code postgres_keys_holder(struct tracker *t, const char *key_digest, char *batch,
@@ -141,7 +166,7 @@ enum err_code postgres_keys_holder(struct tracker *t, const char *key_digest, ch
     enum err_code code = ERR_OK;
 
     /* It is asked for every file of a plan: the schema is looked at only along with all keys. */
-    if (p->held == NULL || clock_mono_ms() - postgres_held_state(p->held)->since_ms > STALE_MS) {
+    if (p->held == NULL || is_stale(postgres_held_state(p->held))) {
         code = postgres_schema_need(p, e);
         if (code == ERR_OK)
             code = postgres_keys_gather(p, e);

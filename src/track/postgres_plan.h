@@ -17,7 +17,8 @@ enum err_code postgres_held_has_batch(struct postgres_held *h, const char *batch
                                       struct err *e);
 struct postgres_held_state {
     int64_t since_ms; /* clock_mono_ms when it was gathered */
-    int64_t lookups;  /* in the database, since then */
+    int64_t lookups;  /* in the database, since then … */
+    int64_t asked_ns; /* … and how long it took over them */
     bool own_too; /* keys of our own rows are gathered as well: the database need not be asked */
 };
 struct postgres_held_state *postgres_held_state(struct postgres_held *h);

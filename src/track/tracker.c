@@ -52,6 +52,13 @@ const char *tracker_name(const struct tracker *t)
     return t->name;
 }
 
+size_t tracker_rows_at_once(const struct tracker *t)
+{
+    const size_t n = t->ops->rows_at_once;
+
+    return n == 0 ? TRACKER_ROWS : n < TRACKER_ROWS_MAX ? n : TRACKER_ROWS_MAX;
+}
+
 enum err_code tracker_inspect(struct tracker *t, struct tracker_schema *out, struct err *e)
 {
     memset(out, 0, sizeof *out);

@@ -40,6 +40,11 @@ struct tracker_options {
 enum err_code tracker_open(struct tracker **out, const struct tracker_options *o, struct err *e);
 void tracker_close(struct tracker *t);             /* NULL is harmless */
 const char *tracker_name(const struct tracker *t); /* URL without secrets, for messages */
+/* Rows that one transaction may well have: of a claim when they go fast, of a group of results. More than TRACKER_ROWS where a transaction
+ * costs round trips. */
+#define TRACKER_ROWS     256
+#define TRACKER_ROWS_MAX 1000
+size_t tracker_rows_at_once(const struct tracker *t);
 
 /* ---- schema --------------------------------------------------------------------------------------- */
 struct tracker_schema {
