@@ -38,6 +38,15 @@ enum err_code wire_open_tracker(struct tracker **out, const struct config *c,
     return code;
 }
 
+/* Its tables are there: the first one has seen to that. */
+static enum err_code open_beside(void *user, struct tracker **out, struct err *e)
+{
+    const struct wire *w = user;
+
+    return wire_open_tracker(out, w->config,
+                             &(struct tracker_options){.url = config_get(w->config, CONFIG_DB)}, e);
+}
+
 static enum err_code open_tracker(struct wire *w, const struct config *c,
                                   const struct wire_needs *n, struct err *e)
 {
@@ -45,6 +54,10 @@ static enum err_code open_tracker(struct wire *w, const struct config *c,
         .url = config_get(c, CONFIG_DB), .read_only = !n->write, .create = n->create};
     enum err_code code = wire_open_tracker(&w->engine.tracker, c, &o, e);
 
+    if (code == ERR_OK && n->write && tracker_side_by_side(w->engine.tracker)) {
+        w->engine.tracker_open = open_beside;
+        w->engine.tracker_user = w;
+    }
     if (code == ERR_OK && !n->create)
         code = tracker_require(w->engine.tracker, e);
     if (code == ERR_OK && n->write && !n->create && !n->as_it_is)
@@ -114,7 +127,6 @@ static enum err_code open_store(struct wire *w, const struct config *c, const st
 {
     const char *target = config_get(c, CONFIG_TARGET);
 
-    w->config = c;
     w->needs = *n;
     if (target != NULL && !str_starts(target, "file://")) {
         w->engine.store_open = open_another;
@@ -200,6 +212,7 @@ enum err_code wire_open(struct wire *w, const struct config *c, const struct wir
     w->engine.backup_dir = config_get(c, CONFIG_BACKUP_DIR);
     w->engine.batch_dir = config_get(c, CONFIG_BATCH_DIR);
 
+    w->config = c;
     code = load_keys(w, c, n, e);
     if (code == ERR_OK && n->tracker)
         code = open_tracker(w, c, n, e);

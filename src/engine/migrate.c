@@ -80,6 +80,7 @@ static void job_close(struct migrate_job *j)
 {
     migrate_lanes_close(j);
     migrate_work_release(&j->work);
+    migrate_claimer_close(j);
     migrate_claim_free(j);
     recover_owners_release(&j->owners);
     results_release(&j->results);

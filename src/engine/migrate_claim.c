@@ -11,11 +11,14 @@
 
 static struct migrate_page *page_new(struct migrate_job *j, struct err *e)
 {
-    struct migrate_page *p = j->spare;
+    struct migrate_page *p;
 
-    if (p != NULL) {
+    pthread_mutex_lock(&j->desk.lock);
+    p = j->spare;
+    if (p != NULL)
         j->spare = p->next;
-    } else {
+    pthread_mutex_unlock(&j->desk.lock);
+    if (p == NULL) {
         p = calloc(1, sizeof *p);
         if (p == NULL) {
             err_set(e, ERR_NOMEM, "out of memory");
@@ -28,6 +31,7 @@ static struct migrate_page *page_new(struct migrate_job *j, struct err *e)
     return p;
 }
 
+/* Under desk.lock. */
 static void page_recycle(struct migrate_job *j, struct migrate_page *p)
 {
     record_list_reset(&p->list);
@@ -73,9 +77,10 @@ static enum err_code write_intents(struct migrate_job *j, const struct migrate_p
     return code == ERR_OK ? journal_commit(journal, true, &head, e) : code;
 }
 
-static enum err_code claim(struct migrate_job *j, struct migrate_page *p, struct err *e)
+static enum err_code claim(struct migrate_job *j, struct tracker *by, struct migrate_page *p,
+                           struct err *e)
 {
-    return tracker_claim(j->g->tracker,
+    return tracker_claim(by,
                          &(struct tracker_claim){
                              .batch_ids = j->batches,
                              .batch_count = j->batch_count,
@@ -131,7 +136,21 @@ static void offer(struct migrate_job *j, struct migrate_page *p, bool good)
         migrate_lanes_wake(j);
 }
 
-enum err_code migrate_claim_page(struct migrate_job *j, struct err *e)
+/* The books are the main thread's while it claims; the claimer takes them for its lines alone. */
+static enum err_code put_on_record(struct migrate_job *j, const struct tracker *by,
+                                   const struct migrate_page *p, struct err *e)
+{
+    enum err_code code;
+
+    if (by == j->g->tracker)
+        return write_intents(j, p, e);
+    transfer_books_take(&j->desk.books);
+    code = write_intents(j, p, e);
+    transfer_books_give(&j->desk.books);
+    return code;
+}
+
+enum err_code migrate_claim_page(struct migrate_job *j, struct tracker *by, struct err *e)
 {
     struct migrate_page *p = page_new(j, e);
     const int64_t since = j->claimed_ms, now = clock_mono_ms();
@@ -139,10 +158,12 @@ enum err_code migrate_claim_page(struct migrate_job *j, struct err *e)
 
     if (p == NULL)
         return ERR_NOMEM;
-    code = claim(j, p, e);
+    code = claim(j, by, p, e);
     if (code != ERR_OK || p->list.len == 0) {
         j->exhausted = true;
+        pthread_mutex_lock(&j->desk.lock);
         page_recycle(j, p);
+        pthread_mutex_unlock(&j->desk.lock);
         return code;
     }
     p->open = p->list.len;
@@ -153,7 +174,8 @@ enum err_code migrate_claim_page(struct migrate_job *j, struct err *e)
     /* the next claim goes on behind this one: a failed row is not taken twice in a run */
     free(j->after_id);
     j->after_id = str_dup(p->list.items[p->list.len - 1].id);
-    code = j->after_id == NULL ? err_set(e, ERR_NOMEM, "out of memory") : write_intents(j, p, e);
+    code =
+        j->after_id == NULL ? err_set(e, ERR_NOMEM, "out of memory") : put_on_record(j, by, p, e);
     offer(j, p, code == ERR_OK);
     return code;
 }

@@ -23,6 +23,23 @@ struct migrate_work {
     bool more;            /* there may be other batches with work: not looked at yet */
 };
 
+/* A second connection to the database, which claims (migrate_claimer.c). */
+struct migrate_claimer {
+    struct tracker *tracker; /* NULL: not opened yet */
+    pthread_t thread;
+    bool running; /* there is one */
+    bool quit;    /* under desk.lock */
+    /* ABSENT: there is none to be had, the main thread claims. READY: it may take over; from CLAIMS on only the thread changes what is
+     * said of pages below. */
+    _Atomic enum {
+        CLAIMER_NONE,
+        CLAIMER_OPENS,
+        CLAIMER_ABSENT,
+        CLAIMER_READY,
+        CLAIMER_CLAIMS
+    } state;
+};
+
 struct migrate_job {
     const struct engine *g;
     struct migrate_options o; /* defaults filled in, no batch twice */
@@ -37,7 +54,7 @@ struct migrate_job {
     const char *const *batches;
     size_t batch_count;
     char *after_id;                     /* owned; NULL: claim from the first row */
-    bool exhausted;                     /* nothing more to claim in this window */
+    atomic_bool exhausted;              /* nothing more to claim in this window */
     struct migrate_page *pages, *spare; /* pages: under desk.lock, for lanes take rows from them */
     int64_t claimed_ms;                 /* monotonic, when the last page was claimed … */
     size_t claimed_rows;                /* … and its rows */
@@ -48,6 +65,7 @@ struct migrate_job {
     struct migrate_desk desk;
     struct migrate_lane *lanes; /* NULL: not opened yet */
     size_t lane_count;
+    struct migrate_claimer claimer;
     pthread_t prefetcher;
     bool prefetching;         /* there is one */
     struct outcome *gathered; /* MIGRATE_GATHER, on their way from desk to results */
@@ -77,8 +95,8 @@ void migrate_work_release(struct migrate_work *w);
 enum err_code migrate_work_left(struct migrate_job *j, struct tracker_totals *out, struct err *e);
 
 /* ---- migrate_claim.c */
-/* The next page, its intents on record; an empty one sets exhausted. */
-enum err_code migrate_claim_page(struct migrate_job *j, struct err *e);
+/* The next page, claimed by this tracker (the engine's: under desk.books), its intents on record; an empty one sets exhausted. */
+enum err_code migrate_claim_page(struct migrate_job *j, struct tracker *by, struct err *e);
 size_t
 migrate_claim_waiting(const struct migrate_job *j); /* claimed rows that no slot has taken yet */
 /* The next row that waits, in order of claiming; NULL none. Under desk.lock. */
@@ -87,6 +105,13 @@ void migrate_claim_tidy(struct migrate_job *j); /* pages that are done may be us
 /* Rows that no slot has taken: on record as released. */
 enum err_code migrate_claim_release(struct migrate_job *j, struct err *e);
 void migrate_claim_free(struct migrate_job *j);
+
+/* ---- migrate_claimer.c */
+void migrate_claimer_start(struct migrate_job *j);      /* if there can be one */
+bool migrate_claimer_claims(struct migrate_job *j);     /* and not the main thread, from now on */
+bool migrate_claimer_busy(const struct migrate_job *j); /* more rows may come from it */
+void migrate_claimer_stop(struct migrate_job *j);       /* waits for a claim that is under way */
+void migrate_claimer_close(struct migrate_job *j);
 
 /* ---- migrate_loop.c */
 /* Everything claimable in j->batches. ERR_OK also when halted by a limit. */

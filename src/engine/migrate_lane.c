@@ -43,6 +43,8 @@ static void take_rows(struct migrate_lane *l)
         n++;
     }
     l->hungry = n < TAKE_MAX;
+    if (atomic_load(&d->waiting) < d->hunger_below)
+        pthread_cond_signal(&d->hunger);
     pthread_mutex_unlock(&d->lock);
     for (size_t i = 0; i < n; i++) {
         struct transfer *t = &l->slots[l->free_slots[l->slot_count - 1 - l->busy]];

@@ -33,18 +33,20 @@ enum migrate_order {
 /* Between the main thread and the lanes; all of it under `lock` unless it is atomic. */
 struct migrate_desk {
     pthread_mutex_t lock;
-    pthread_cond_t more;  /* lanes: rows, or another order */
-    pthread_cond_t ahead; /* the prefetcher: to end */
-    pthread_cond_t news;  /* main: outcomes, or rows are running out */
-    bool ready;           /* the three above are to be destroyed */
+    pthread_cond_t more;   /* lanes: rows, or another order */
+    pthread_cond_t ahead;  /* the prefetcher: to end */
+    pthread_cond_t hunger; /* the claimer: rows are running out, or to end */
+    pthread_cond_t news;   /* main: outcomes, or rows are running out */
+    bool ready;            /* those above are to be destroyed */
     _Atomic int order;
     atomic_size_t waiting; /* claimed rows that no lane has taken; written under the lock */
     size_t in_flight;      /* taken, and their outcome not handed over yet */
     struct outcome *out;   /* handed over, not gathered yet */
     size_t out_len, out_max;
-    size_t low;     /* with fewer rows waiting the main thread wants to know … */
-    size_t many;    /* … or with so many outcomes */
-    bool listening; /* it waits for news */
+    size_t hunger_below; /* with fewer rows waiting the claimer wants to know */
+    size_t low;          /* with fewer rows waiting the main thread wants to know … */
+    size_t many;         /* … or with so many outcomes */
+    bool listening;      /* it waits for news */
     bool no_prefetch;
     struct transfer_cold cold;
     struct err fatal;            /* of the first lane that cannot go on */
@@ -71,6 +73,8 @@ struct migrate_lane {
 enum err_code migrate_lanes_open(struct migrate_job *j, struct err *e);
 void migrate_lanes_close(struct migrate_job *j);
 enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e);
+/* A thread that hears no signals: those are the main thread's. As pthread_create. */
+int migrate_lanes_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 /* Returns when every lane has ended what it was to end. */
 void migrate_lanes_join(struct migrate_job *j);
 void migrate_lanes_order(struct migrate_job *j, enum migrate_order order);

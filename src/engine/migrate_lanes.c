@@ -44,6 +44,7 @@ static enum err_code desk_init(struct migrate_job *j, struct err *e)
     pthread_cond_init(&d->more, &monotonic);
     pthread_cond_init(&d->news, &monotonic);
     pthread_cond_init(&d->ahead, &monotonic);
+    pthread_cond_init(&d->hunger, &monotonic);
     pthread_condattr_destroy(&monotonic);
     d->ready = true;
     d->out_max = (j->results.group > DESK_ROOM ? j->results.group : DESK_ROOM) + j->slot_total;
@@ -133,6 +134,7 @@ void migrate_lanes_close(struct migrate_job *j)
     pthread_cond_destroy(&d->more);
     pthread_cond_destroy(&d->news);
     pthread_cond_destroy(&d->ahead);
+    pthread_cond_destroy(&d->hunger);
     pthread_mutex_destroy(&d->lock);
     pthread_mutex_destroy(&d->books.lock);
     d->ready = false;
@@ -140,9 +142,19 @@ void migrate_lanes_close(struct migrate_job *j)
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
-enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e)
+int migrate_lanes_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 {
     sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int rc = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e)
+{
     int rc = 0;
 
     j->desk.order = MIGRATE_RUN;
@@ -153,16 +165,13 @@ enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e)
     }
     if (j->lane_count == 1)
         return ERR_OK;
-    sigfillset(&all); /* signals are the main thread's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (size_t i = 0; rc == 0 && i < j->lane_count; i++) {
         struct migrate_lane *l = &j->lanes[i];
-        rc = pthread_create(&l->thread, NULL, migrate_lane_main, l);
+        rc = migrate_lanes_thread(&l->thread, migrate_lane_main, l);
         l->running = rc == 0;
     }
     if (rc == 0)
         migrate_prefetch_start(j);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc == 0 ? ERR_OK : err_set_errno(e, ERR_GENERAL, rc, "cannot start a thread");
 }
 
@@ -199,10 +208,12 @@ void migrate_lanes_wake(struct migrate_job *j)
 
 void migrate_lanes_order(struct migrate_job *j, enum migrate_order order)
 {
-    if (j->desk.order >= (int)order)
-        return;
-    atomic_store(&j->desk.order, (int)order);
-    migrate_lanes_wake(j);
+    int now = atomic_load(&j->desk.order);
+
+    while (now < (int)order && !atomic_compare_exchange_weak(&j->desk.order, &now, (int)order))
+        ;
+    if (now < (int)order)
+        migrate_lanes_wake(j);
 }
 
 void migrate_lanes_allow(struct migrate_job *j)
@@ -308,7 +319,7 @@ void migrate_lanes_wait(struct migrate_job *j, int ms, size_t low)
     d->low = low;
     d->many = DESK_MANY;
     if (ms > 0 && d->out_len < d->many && d->fatal.code == ERR_OK && d->waiting >= low &&
-        d->in_flight + d->waiting > 0) {
+        (d->in_flight + d->waiting > 0 || migrate_claimer_busy(j))) {
         d->listening = true;
         pthread_cond_timedwait(&d->news, &d->lock, &until);
         d->listening = false;

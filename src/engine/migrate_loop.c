@@ -28,11 +28,14 @@ static enum err_code feed(struct migrate_job *j, struct err *e)
 {
     enum err_code code;
 
-    if (j->halted || j->exhausted || migrate_claim_waiting(j) >= j->low)
+    if (j->halted || j->exhausted || migrate_claimer_claims(j) ||
+        migrate_claim_waiting(j) >= j->low)
         return ERR_OK;
     open_books(j);
-    code = migrate_claim_page(j, e);
+    code = migrate_claim_page(j, j->g->tracker, e);
     close_books(j);
+    if (code == ERR_OK && !j->exhausted && j->claimed_rows >= MIGRATE_PAGE)
+        migrate_claimer_start(j);
     return code;
 }
 
@@ -181,8 +184,10 @@ static enum err_code turn(struct migrate_job *j, struct err *e)
         return err_set(e, ERR_CANCELLED, "stopped by a signal");
     migrate_loop_progress(j, false);
     code = keep_leases(j, e);
-    if (code == ERR_OK && (!migrate_lanes_idle(j) || migrate_claim_waiting(j) > 0))
-        migrate_lanes_wait(j, patience(j), j->halted || j->exhausted ? 0 : j->low);
+    const bool claimer = migrate_claimer_claims(j);
+    if (code == ERR_OK &&
+        (!migrate_lanes_idle(j) || migrate_claim_waiting(j) > 0 || migrate_claimer_busy(j)))
+        migrate_lanes_wait(j, patience(j), j->halted || j->exhausted || claimer ? 0 : j->low);
     return code;
 }
 
@@ -199,6 +204,7 @@ static void abandon(struct migrate_job *j)
 {
     j->halted = true;
     migrate_lanes_order(j, MIGRATE_ABANDON);
+    migrate_claimer_stop(j);
     migrate_lanes_join(j);
     open_books(j);
     results_settle_held(&j->results, true, NULL);
@@ -254,6 +260,7 @@ enum err_code migrate_loop_run(struct migrate_job *j, struct err *e)
     code = migrate_lanes_start(j, e);
     while (code == ERR_OK && has_more(j))
         code = turn(j, e);
+    migrate_claimer_stop(j);
     if (code == ERR_OK) {
         migrate_lanes_order(j, MIGRATE_DRAIN);
         migrate_lanes_join(j);

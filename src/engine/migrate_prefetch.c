@@ -105,7 +105,7 @@ void migrate_prefetch_start(struct migrate_job *j)
     atomic_store(&j->desk.cold.last_ms, 0);
     atomic_store(&j->desk.cold.seen, 0);
     /* without it everything is as right, and slower */
-    j->prefetching = pthread_create(&j->prefetcher, NULL, prefetch, j) == 0;
+    j->prefetching = migrate_lanes_thread(&j->prefetcher, prefetch, j) == 0;
 }
 
 void migrate_prefetch_stop(struct migrate_job *j)

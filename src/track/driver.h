@@ -88,6 +88,7 @@ struct tracker_ops {
                              struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 
     size_t rows_at_once; /* 0: TRACKER_ROWS */
+    bool side_by_side;   /* more than one connection can write at once */
 
     /* `db check` and `db upgrade` (tracker_check.c); check_begin or upgrade NULL: not possible here. Between check_begin and
      * check_end everything is read from one snapshot. */

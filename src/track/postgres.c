@@ -57,7 +57,7 @@ static enum err_code postgres_open(struct tracker **out, const struct tracker_op
         .totals = postgres_read_totals, .batches = postgres_batches,                               \
         .open_batches = postgres_open_batches, .dump = postgres_dump, .restore = postgres_restore, \
         .check_begin = postgres_check_begin, .check_end = postgres_check_end,                      \
-        .rows_at_once = TRACKER_ROWS_MAX, .check_false = "false",                                  \
+        .rows_at_once = TRACKER_ROWS_MAX, .side_by_side = true, .check_false = "false",            \
         .index_list = postgres_check_list, .missing_indexes = postgres_check_missing,              \
         .upgrade = postgres_check_upgrade, .ask = postgres_copy_ask, .strict = true,               \
         .columns = postgres_copy_columns, .copy_out = postgres_copy_out,                           \

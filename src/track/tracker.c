@@ -59,6 +59,11 @@ size_t tracker_rows_at_once(const struct tracker *t)
     return n == 0 ? TRACKER_ROWS : n < TRACKER_ROWS_MAX ? n : TRACKER_ROWS_MAX;
 }
 
+bool tracker_side_by_side(const struct tracker *t)
+{
+    return t->ops->side_by_side;
+}
+
 enum err_code tracker_inspect(struct tracker *t, struct tracker_schema *out, struct err *e)
 {
     memset(out, 0, sizeof *out);

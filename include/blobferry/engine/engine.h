@@ -46,6 +46,9 @@ struct engine_run {
 
 struct engine {
     struct tracker *tracker;
+    /* Another connection to the same database, for work beside the first; NULL: that would gain nothing. */
+    enum err_code (*tracker_open)(void *user, struct tracker **out, struct err *e);
+    void *tracker_user;
     struct objstore *store; /* NULL for commands without one */
     /* Another store of the same target, with so many connections: one for each event loop; NULL: there is only `store`. */
     enum err_code (*store_open)(void *user, int concurrency, struct objstore **out, struct err *e);

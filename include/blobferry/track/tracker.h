@@ -45,6 +45,8 @@ const char *tracker_name(const struct tracker *t); /* URL without secrets, for m
 #define TRACKER_ROWS     256
 #define TRACKER_ROWS_MAX 1000
 size_t tracker_rows_at_once(const struct tracker *t);
+/* Can two connections write at once? One thread may then claim while another writes results. */
+bool tracker_side_by_side(const struct tracker *t);
 
 /* ---- schema --------------------------------------------------------------------------------------- */
 struct tracker_schema {
