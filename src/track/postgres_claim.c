@@ -44,11 +44,14 @@ static void range(struct buf *sql, const struct postgres *p, const struct claimi
     buf_str(sql, first ? "" : " UNION ALL ");
     if (each)
         buf_printf(sql, "(SELECT x.* FROM unnest($6::%s[]) AS b (id) CROSS JOIN LATERAL ", batch);
-    /* OFFSET 0: else the planner may prefer to read all of blobferry_records once, at every claim. */
-    buf_str(sql, "(SELECT m.id, m.status::text AS status FROM file_migrations AS m"
-                 " LEFT JOIN LATERAL (SELECT lease_owner, lease_until, delete_owed"
-                 "  FROM blobferry_records AS r WHERE " POSTGRES_RECORDS_ON
-                 "  OFFSET 0) AS r ON true WHERE ");
+    buf_str(sql, "(SELECT m.id, m.status::text AS status FROM file_migrations AS m");
+    /* OFFSET 0: else the planner may prefer to read all of blobferry_records once, at every claim. A pending row owes no delete, but
+     * for some odd one, which is seen when it is locked. */
+    if (status != FILE_PENDING)
+        buf_str(sql, " LEFT JOIN LATERAL (SELECT lease_owner, lease_until, delete_owed"
+                     "  FROM blobferry_records AS r WHERE " POSTGRES_RECORDS_ON
+                     "  OFFSET 0) AS r ON true");
+    buf_str(sql, " WHERE ");
     if (each)
         buf_str(sql, "m.batch_id = b.id AND ");
     else if (batches > 0)
@@ -56,7 +59,8 @@ static void range(struct buf *sql, const struct postgres *p, const struct claimi
     buf_printf(sql, "m.status = '%s' AND m.id IS NOT NULL", state_file_name(status));
     if (k->after_id != NULL)
         buf_printf(sql, " AND m.id > $5::%s", postgres_column(p, POSTGRES_M_ID)->type);
-    buf_str(sql, " AND coalesce(r.delete_owed, 0) = 0");
+    if (status != FILE_PENDING)
+        buf_str(sql, " AND coalesce(r.delete_owed, 0) = 0");
     /* A row that this very owner still holds is under way here, whatever the clock says. */
     if (status == FILE_PROCESSING)
         buf_str(sql, " AND (r.lease_owner IS NULL OR r.lease_owner <> $1::text"
@@ -283,16 +287,23 @@ static enum err_code move_rows(struct postgres *p, struct claiming *k, struct po
 static enum err_code lease_rows(struct postgres *p, struct claiming *k, struct postgres_array *ids,
                                 struct err *e)
 {
+    const char *taken = taken_ids(p, k, false, true, ids);
+    const int64_t until = k->c->now_ms + k->c->lease_ms;
+    int64_t found = 0;
     enum err_code code = postgres_statement_run(
         p,
-        "INSERT INTO blobferry_records AS r (record_id, lease_owner, lease_until, attempts)"
-        " SELECT a.id, $2::text, $3::bigint, 1 FROM unnest($1::text[]) AS a (id)"
-        " ON CONFLICT (record_id) DO UPDATE SET lease_owner = excluded.lease_owner,"
-        " lease_until = excluded.lease_until, attempts = r.attempts + 1",
-        POSTGRES_ARGS(POSTGRES_T(taken_ids(p, k, false, true, ids)), POSTGRES_T(k->c->owner),
-                      POSTGRES_I(k->c->now_ms + k->c->lease_ms)),
-        NULL, e);
+        "UPDATE blobferry_records AS r SET lease_owner = $2::text, lease_until = $3::bigint,"
+        " attempts = r.attempts + 1 FROM unnest($1::text[]) AS a (id) WHERE r.record_id = a.id",
+        POSTGRES_ARGS(POSTGRES_T(taken), POSTGRES_T(k->c->owner), POSTGRES_I(until)), &found, e);
 
+    /* Rows of another tool have none of ours yet. Nobody else makes it now: the row of file_migrations is locked. */
+    if (code == ERR_OK && found != (int64_t)k->out->len)
+        code = postgres_statement_run(
+            p,
+            "INSERT INTO blobferry_records (record_id, lease_owner, lease_until, attempts)"
+            " SELECT a.id, $2::text, $3::bigint, 1 FROM unnest($1::text[]) AS a (id)"
+            " ON CONFLICT (record_id) DO NOTHING",
+            POSTGRES_ARGS(POSTGRES_T(taken), POSTGRES_T(k->c->owner), POSTGRES_I(until)), NULL, e);
     if (code == ERR_OK && k->c->again)
         code = postgres_statement_run(
             p,
