@@ -378,6 +378,9 @@ enum err_code postgres_restore(struct tracker *t, const struct tracker_restore *
 enum err_code postgres_claim(struct tracker *t, const struct tracker_claim *c,
                              struct record_list *out, struct err *e);
 enum err_code postgres_lease_bury(struct postgres *p, const struct tracker_claim *c, struct err *e);
+/* Leases n rows whose ids are in this array, and whose rows in file_migrations are locked. */
+enum err_code postgres_lease_take(struct postgres *p, const struct tracker_claim *c,
+                                  const char *ids, size_t n, struct err *e);
 enum err_code postgres_lease_owners(struct tracker *t, const char *me, tracker_owner_fn *fn,
                                     void *user, struct err *e);
 enum err_code postgres_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e);

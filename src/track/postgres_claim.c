@@ -287,23 +287,9 @@ static enum err_code move_rows(struct postgres *p, struct claiming *k, struct po
 static enum err_code lease_rows(struct postgres *p, struct claiming *k, struct postgres_array *ids,
                                 struct err *e)
 {
-    const char *taken = taken_ids(p, k, false, true, ids);
-    const int64_t until = k->c->now_ms + k->c->lease_ms;
-    int64_t found = 0;
-    enum err_code code = postgres_statement_run(
-        p,
-        "UPDATE blobferry_records AS r SET lease_owner = $2::text, lease_until = $3::bigint,"
-        " attempts = r.attempts + 1 FROM unnest($1::text[]) AS a (id) WHERE r.record_id = a.id",
-        POSTGRES_ARGS(POSTGRES_T(taken), POSTGRES_T(k->c->owner), POSTGRES_I(until)), &found, e);
+    enum err_code code =
+        postgres_lease_take(p, k->c, taken_ids(p, k, false, true, ids), k->out->len, e);
 
-    /* Rows of another tool have none of ours yet. Nobody else makes it now: the row of file_migrations is locked. */
-    if (code == ERR_OK && found != (int64_t)k->out->len)
-        code = postgres_statement_run(
-            p,
-            "INSERT INTO blobferry_records (record_id, lease_owner, lease_until, attempts)"
-            " SELECT a.id, $2::text, $3::bigint, 1 FROM unnest($1::text[]) AS a (id)"
-            " ON CONFLICT (record_id) DO NOTHING",
-            POSTGRES_ARGS(POSTGRES_T(taken), POSTGRES_T(k->c->owner), POSTGRES_I(until)), NULL, e);
     if (code == ERR_OK && k->c->again)
         code = postgres_statement_run(
             p,

@@ -86,6 +86,28 @@ enum err_code postgres_lease_bury(struct postgres *p, const struct tracker_claim
     return code;
 }
 
+enum err_code postgres_lease_take(struct postgres *p, const struct tracker_claim *c,
+                                  const char *ids, size_t n, struct err *e)
+{
+    const int64_t until = c->now_ms + c->lease_ms;
+    int64_t found = 0;
+    enum err_code code = postgres_statement_run(
+        p,
+        "UPDATE blobferry_records AS r SET lease_owner = $2::text, lease_until = $3::bigint,"
+        " attempts = r.attempts + 1 FROM unnest($1::text[]) AS a (id) WHERE r.record_id = a.id",
+        POSTGRES_ARGS(POSTGRES_T(ids), POSTGRES_T(c->owner), POSTGRES_I(until)), &found, e);
+
+    /* Rows of another tool have none of ours yet. Nobody else makes it now: the row of file_migrations is locked. */
+    if (code == ERR_OK && found != (int64_t)n)
+        code = postgres_statement_run(
+            p,
+            "INSERT INTO blobferry_records (record_id, lease_owner, lease_until, attempts)"
+            " SELECT a.id, $2::text, $3::bigint, 1 FROM unnest($1::text[]) AS a (id)"
+            " ON CONFLICT (record_id) DO NOTHING",
+            POSTGRES_ARGS(POSTGRES_T(ids), POSTGRES_T(c->owner), POSTGRES_I(until)), NULL, e);
+    return code;
+}
+
 /* ---- release ---------------------------------------------------------------------------------------------- */
 
 struct giving {

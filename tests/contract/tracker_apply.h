@@ -187,6 +187,37 @@ static void test_tracker_apply_refuses_one_and_moves_the_others(void **state)
     EXPECT(f, "1", "SELECT completed_files FROM migration_batches");
 }
 
+/* More than one group has room for, and among them a row and a file that come twice: the later one sees what the former did. */
+static void test_tracker_apply_makes_many_moves_in_their_order(void **state)
+{
+    enum { ROWS = 300, MOVES = ROWS + 2 };
+    struct tracker_move moves[MOVES];
+    struct fixture *f = *state;
+
+    with_tables(f);
+    assert_true(tracker_rows_at_once(f->t) >= TRACKER_ROWS);
+    assert_true(tracker_rows_at_once(f->t) <= TRACKER_ROWS_MAX);
+    assert_int_equal(tracker_side_by_side(f->t), f->driver->dialect == DIALECT_POSTGRES);
+    plan(f, "b-1", 1, ROWS);
+    sql(f, "UPDATE file_migrations SET file_id = 'file-00001' WHERE id = 'row-00003'");
+    assert_int_equal(claim_by(f, f->t, "me", "b-1", ROWS, NOW, &f->list), ROWS);
+    for (size_t i = 0; i < MOVES; i++)
+        moves[i] = move_of(&f->list.items[i < 200    ? i
+                                          : i == 200 ? 0
+                                                     : i - 1],
+                           "me", FILE_COMPLETED);
+    moves[MOVES - 1] = move_of(&f->list.items[1], "me", FILE_FAILED);
+    OK(f, tracker_apply(f->t, moves, MOVES, NULL, &f->e));
+    for (size_t i = 0; i < MOVES; i++)
+        assert_int_equal(moves[i].applied, i == 2                       ? TRACKER_POINTER_CHANGED
+                                           : i == 200 || i == MOVES - 1 ? TRACKER_LOST
+                                                                        : TRACKER_APPLIED);
+    EXPECT(f, "299", "SELECT count(*) FROM file_migrations WHERE status = 'completed'");
+    EXPECT(f, "processing", "SELECT status FROM file_migrations WHERE id = 'row-00003'");
+    EXPECT(f, "key/00001", "SELECT r2_key FROM files WHERE id = 'file-00001'");
+    EXPECT(f, "299", "SELECT completed_files FROM migration_batches");
+}
+
 static void test_tracker_apply_derives_every_status_of_a_batch(void **state)
 {
     struct fixture *f = *state;
@@ -297,6 +328,7 @@ static void test_tracker_runs_are_kept(void **state)
         TEST(test_tracker_apply_stores_what_the_move_tells),                                       \
         TEST(test_tracker_apply_leaves_what_the_move_does_not_tell),                               \
         TEST(test_tracker_apply_refuses_one_and_moves_the_others),                                 \
+        TEST(test_tracker_apply_makes_many_moves_in_their_order),                                  \
         TEST(test_tracker_apply_derives_every_status_of_a_batch),                                  \
         TEST(test_tracker_refresh_repairs_counters),                                               \
         TEST(test_tracker_heads_go_along_and_never_back), TEST(test_tracker_runs_are_kept)

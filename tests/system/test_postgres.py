@@ -96,6 +96,74 @@ class Restarts(Postgres):
         ws.check()
 
 
+class ManyFiles(Postgres):
+    """More than a page: a second connection claims, and the first one writes results."""
+    store = "s3"
+    CLAIMS = """CREATE TABLE claims (pid integer, n bigint);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO claims SELECT pg_backend_pid(), count(*) FROM new WHERE lease_owner IS NOT NULL HAVING count(*) > 1;
+        IF FOUND THEN PERFORM pg_sleep(0.1); END IF; RETURN NULL; END $$;
+        CREATE TRIGGER note AFTER UPDATE ON blobferry_records REFERENCING NEW TABLE AS new
+        FOR EACH STATEMENT EXECUTE FUNCTION note()"""
+
+    def commits(self):
+        """Transactions of ended connections to this database; the server counts them when a connection ends."""
+        return self.ws.sql("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")[0][0]
+
+    def test_postgres_pages_are_claimed_beside_the_results(self):
+        ws = self.ws
+        self.planned(1000)
+        for statement in self.CLAIMS.split(";\n        CREATE"):
+            ws.change(statement if statement.startswith("CREATE") else "CREATE" + statement)
+        ws.run("migrate", "--batch-id", "b1", expect=0)
+        claims = ws.sql("SELECT pid, n FROM claims")
+        self.assertEqual(sum(n for _, n in claims), 1000)
+        self.assertEqual(len({pid for pid, _ in claims}), 2)
+        self.assertEqual(ws.statuses(), {"completed": 1000})
+        self.assertEqual(ws.sql("SELECT max(attempts) FROM blobferry_records")[0][0], 1)
+        ws.check()
+        ws.run("audit", "verify", expect=0)
+
+    def test_postgres_signal_gives_back_what_was_claimed_ahead(self):
+        ws = self.ws
+        self.planned(1000)
+        child = ws.start("migrate", "--batch-id", "b1", "--bwlimit", "500k")
+        bf.wait_for(lambda: ws.statuses().get("completed", 0) >= 250 or child.poll() is not None, 60, "progress")
+        child.terminate()
+        self.assertNotEqual(ws.finish(child).code, 0)
+        self.assertLessEqual(set(ws.statuses()), {"completed", "pending"})
+        self.assertEqual(ws.sql("SELECT count(*) FROM blobferry_records WHERE lease_owner IS NOT NULL")[0][0], 0)
+        ws.check()
+        ws.run("migrate", "--batch-id", "b1", expect=0)
+        self.assertEqual(ws.statuses(), {"completed": 1000})
+        ws.check()
+
+    def test_postgres_crash_under_both_connections(self):
+        ws = self.ws
+        self.planned(1000)
+        child = ws.start("migrate", "--batch-id", "b1", "--bwlimit", "500k")
+        for part in (250, 500):
+            bf.wait_for(lambda: ws.statuses().get("completed", 0) >= part or child.poll() is not None, 60, "progress")
+            self.assertIsNone(child.poll(), "it ended before the server was restarted")
+            harness("restart", "--mode", "immediate", self.dir)
+        result = ws.finish(child, 120)
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(ws.statuses(), {"completed": 1000})
+        self.assertEqual(tuple(ws.sql("SELECT min(attempts), max(attempts) FROM blobferry_records")[0]), (1, 1))
+        ws.check()
+        ws.run("audit", "verify", expect=0)
+
+    def test_postgres_plan_does_not_ask_for_every_file(self):
+        ws = self.ws
+        ws.make_files(900)
+        ws.run("init", expect=0)
+        before = self.commits()
+        ws.plan()
+        time.sleep(1)  # nothing tells that the statistics have come
+        self.assertLess(self.commits() - before, 100)
+        self.assertIn("planned already", str(ws.plan("b2", expect=None)))
+
+
 class Standby(Postgres):
     def test_postgres_standby_is_read_and_never_written(self):
         ws = self.ws
