@@ -6,8 +6,9 @@
 #include <string.h>
 
 #define PAGE_BYTES ((size_t)8 << 20)
-#define AHEAD_MS   60  /* rows for so long are claimed ahead, and for the time that a claim takes */
-#define PAGE_MS    100 /* a page has rows for so long, within its bounds */
+#define AHEAD_MS   60 /* rows for so long are claimed ahead, and for the time that a claim takes */
+/* A page has rows for so long and for twice the time that a claim takes, within its bounds: claims that are slow grow. */
+#define PAGE_MS 100
 
 static struct migrate_page *page_new(struct migrate_job *j, struct err *e)
 {
@@ -114,7 +115,7 @@ static void set_pace(struct migrate_job *j, int64_t since_ms, int64_t took_ms)
     j->page = MIGRATE_PAGE;
     if (j->claimed_ms == 0)
         return;
-    j->page = bounded(j->claimed_rows * PAGE_MS / since, MIGRATE_PAGE, largest);
+    j->page = bounded(j->claimed_rows * (PAGE_MS + 2 * took) / since, MIGRATE_PAGE, largest);
     j->low = bounded(j->claimed_rows * (AHEAD_MS + took) / since, j->low,
                      largest > j->low ? largest : j->low);
 }
