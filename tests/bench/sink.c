@@ -1,6 +1,6 @@
 /*
- * sink [--host 127.0.0.1] [--port N] [--threads N] [--latency MS] [--rate N] [--rate-status 503|429] [--check]
- *      [--tls CERT KEY] [--die-with-parent]
+ * sink [--host 127.0.0.1] [--port N] [--threads N] [--latency MS] [--rate N] [--rate-status 503|429] [--rate-window]
+ *      [--retry-after SECONDS] [--check] [--tls CERT KEY] [--die-with-parent]
  *
  * Prints "port N" when it listens. GET /__stats: what it has counted, as JSON. GET /__objects: JSON lines.
  * POST /__reset: forgets all. SIGTERM and SIGINT end it. See sink.h.
@@ -33,7 +33,8 @@ static void on_signal(int number)
 static int usage(void)
 {
     fputs("usage: sink [--host ADDRESS] [--port N] [--threads N] [--latency MS] [--rate N]\n"
-          "            [--rate-status 503|429] [--check] [--tls CERT KEY] [--die-with-parent]\n",
+          "            [--rate-status 503|429] [--rate-window] [--retry-after SECONDS] [--check]\n"
+          "            [--tls CERT KEY] [--die-with-parent]\n",
           stderr);
     return 2;
 }
@@ -41,12 +42,18 @@ static int usage(void)
 /* False on an unknown option. */
 static bool options_read(struct sink_options *options, int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"host", required_argument, NULL, 'h'},      {"port", required_argument, NULL, 'p'},
-        {"threads", required_argument, NULL, 't'},   {"latency", required_argument, NULL, 'l'},
-        {"rate", required_argument, NULL, 'r'},      {"rate-status", required_argument, NULL, 's'},
-        {"check", no_argument, NULL, 'c'},           {"tls", required_argument, NULL, 'T'},
-        {"die-with-parent", no_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"host", required_argument, NULL, 'h'},
+                                          {"port", required_argument, NULL, 'p'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"latency", required_argument, NULL, 'l'},
+                                          {"rate", required_argument, NULL, 'r'},
+                                          {"rate-status", required_argument, NULL, 's'},
+                                          {"retry-after", required_argument, NULL, 'a'},
+                                          {"rate-window", no_argument, NULL, 'w'},
+                                          {"check", no_argument, NULL, 'c'},
+                                          {"tls", required_argument, NULL, 'T'},
+                                          {"die-with-parent", no_argument, NULL, 'd'},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         unsigned number = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (c) {
@@ -67,6 +74,12 @@ static bool options_read(struct sink_options *options, int argc, char **argv)
             break;
         case 's':
             options->rate_status = number;
+            break;
+        case 'a':
+            options->retry_after = number;
+            break;
+        case 'w':
+            options->rate_window = true;
             break;
         case 'c':
             options->check = true;
@@ -144,7 +157,8 @@ static void run(const struct sink_options *options, int listener, SSL_CTX *tls)
 
 int main(int argc, char **argv)
 {
-    struct sink_options options = {.host = "127.0.0.1", .threads = 1, .rate_status = 503};
+    struct sink_options options = {
+        .host = "127.0.0.1", .threads = 1, .rate_status = 503, .retry_after = 1};
     if (!options_read(&options, argc, argv))
         return usage();
     struct sigaction action = {.sa_handler = on_signal};

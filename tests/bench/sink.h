@@ -36,6 +36,8 @@ struct sink_options {
     unsigned latency_ms;  /* before each answer */
     unsigned rate;        /* S3 requests a second; beyond them SlowDown. 0: no limit */
     unsigned rate_status; /* 503 or 429 */
+    unsigned retry_after; /* seconds that a refused client is asked to wait; 0: it is not asked */
+    bool rate_window;     /* so many in each second of the clock, instead of a bucket that fills */
     bool check;           /* hash the bodies, compare x-amz-content-sha256 */
     const char *cert;     /* PEM files; NULL: plain HTTP */
     const char *key;
@@ -109,6 +111,7 @@ struct sink_store {
     struct sink_stats stats;
     uint64_t serial;             /* makes ETags and upload ids */
     uint64_t allowance_ns;       /* when the next request is due, of --rate */
+    uint64_t window, in_window;  /* the second of --rate-window, and what it has had */
     struct sink_object **sorted; /* of objects; NULL when they have changed */
     atomic_ulong connections;    /* accepted since the last reset */
     atomic_ulong open_now;

@@ -265,6 +265,18 @@ static void delete (struct sink_store *store, const struct sink_head *head,
     answer->status = 204;
 }
 
+/* So many in each second of the clock, as soon as they come. */
+static bool window_full(struct sink_store *store, uint64_t ns)
+{
+    if (store->window != ns / 1000000000u)
+        store->in_window = 0;
+    store->window = ns / 1000000000u;
+    if (store->in_window >= store->options->rate)
+        return true;
+    store->in_window++;
+    return false;
+}
+
 /* A bucket of one request: `allowance_ns` is when the next one is due. A tenth of a second's worth may come at once. */
 static bool throttled(struct sink_store *store)
 {
@@ -274,6 +286,8 @@ static bool throttled(struct sink_store *store)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (store->options->rate_window)
+        return window_full(store, ns);
     uint64_t burst = 100000000u;
     if (store->allowance_ns + burst < ns)
         store->allowance_ns = ns - burst;
@@ -308,8 +322,10 @@ void sink_s3_answer(struct sink_store *store, const struct sink_head *head, cons
     if (!ours && throttled(store)) {
         store->stats.throttled++;
         sink_s3_error(answer, (int)store->options->rate_status, "SlowDown");
-        snprintf(answer->headers, sizeof answer->headers,
-                 "Content-Type: application/xml\r\nRetry-After: 1\r\n");
+        if (store->options->retry_after)
+            snprintf(answer->headers, sizeof answer->headers,
+                     "Content-Type: application/xml\r\nRetry-After: %u\r\n",
+                     store->options->retry_after);
     } else if (head->chunked) {
         sink_s3_error(answer, 411, "MissingContentLength");
     } else if (body_right(store, head, sha256, answer)) {

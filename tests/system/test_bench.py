@@ -77,6 +77,16 @@ class Bench(unittest.TestCase):
         refused.exception.close()
         self.assertEqual(server.stats()["throttled"], 1)
 
+    def test_sink_asks_for_a_pause_only_if_told_to(self):
+        server = servers.Sink(BUILD, self.dir, False, ["--rate", "3", "--rate-window", "--retry-after", "0"])
+        self.addCleanup(server.close)
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            for n in range(20):
+                self.put(server, "a", b"x")
+        self.assertEqual((refused.exception.code, refused.exception.headers["Retry-After"]), (503, None))
+        refused.exception.close()
+        self.assertGreaterEqual(server.stats()["put"], 4)
+
     def bench(self, *args):
         self.out = os.path.join(self.dir, "report")
         done = subprocess.run(
