@@ -2,28 +2,36 @@
 
 #include <string.h>
 
-#define SLOT_MS      100
+#define SLOT_MS      50
 #define SECOND_MS    1000
 #define RATE_MIN     1.0
-#define RATE_BEGIN   5.0
+#define RATE_BEGIN   25.0
 #define RATE_MAX     100000.0 /* beyond that a pace is no pace: it is switched off */
 #define NEAR         0.98     /* of the ceiling: here it stays … */
-#define HOLD_MIN_MS  15000    /* … for so long, before it tries for more … */
+#define HOLD_MIN_MS  2000     /* … for so long, before it tries for more … */
+#define HOLD_ASKED   15000    /* … if that may cost a pause … */
 #define HOLD_MAX_MS  60000    /* … and longer each time that this was in vain */
-#define QUICK_MS     200      /* steps of growth where no ceiling is known … */
-#define QUICK        1.25
+#define QUICK_MS     50       /* steps of growth where no ceiling is known: double in 0.3 s … */
+#define QUICK        1.12
+#define QUICK_LATE   200 /* steps that are due for longer are lost */
 #define STEADY_MS    500 /* … and below a known one */
 #define STEADY       1.04
-#define BEYOND       1.04 /* steps beyond the old ceiling */
-#define MOMENT_SLOTS 5
-#define FOUND        0.9
-#define PERHAPS      0.75
+#define BEYOND       0.04 /* steps beyond the old ceiling: of it, twice of it, … */
+#define TOOK         0.9
 #define LOWER        0.94
 #define AGAIN        0.7
 #define HALF         0.5
+#define SURE         0.95
 #define FAR          0.8 /* what it took is that far from what it was given: it takes less than it did */
 #define CONFIDENT_MS 600  /* a measurement over less time than that says little */
+#define PROOF_MS     150  /* successes of less time than that prove nothing */
+#define ROUNDING     0.5  /* of a success: on average half of one more would have been taken */
 #define BURST_S      0.04 /* what may be made up for when we were late, in seconds */
+#define BURST_MS     100  /* what takes longer is no burst */
+#define BURST_SMALL  0.25 /* of what is taken in a second: such a burst blurs no measurement */
+#define BURST_LARGE  10   /* such a burst is made use of after a pause … */
+#define SALVO        0.95
+#define SALVO_LESS   0.75 /* … but less each time that a refusal comes soon */
 
 void limiter_pace_init(struct limiter_pace *p)
 {
@@ -34,6 +42,11 @@ void limiter_pace_init(struct limiter_pace *p)
 }
 
 /* ---- what the server takes ------------------------------------------------------------------------------ */
+
+static int64_t at_most_ms(int64_t v, int64_t high)
+{
+    return v > high ? high : v;
+}
 
 void limiter_pace_success(struct limiter_pace *p, int64_t now_ms)
 {
@@ -47,10 +60,17 @@ void limiter_pace_success(struct limiter_pace *p, int64_t now_ms)
         p->ring[i].n = 0;
     }
     p->ring[i].n++;
+    if (now_ms >= p->since_ms) {
+        p->taken++;
+    } else if (p->first) { /* was taken before the first refusal */
+        p->burst++;
+        p->burst_ms = at_most_ms(now_ms - p->first_ms, BURST_MS);
+    }
+    p->last_ms = now_ms;
 }
 
-/* Successes of the last `slots` tenths of a second. */
-static int64_t taken_in(const struct limiter_pace *p, int64_t now_ms, int slots)
+/* Successes of the last `slots` slots. */
+static double taken_in(const struct limiter_pace *p, int64_t now_ms, int slots)
 {
     const int64_t slot = now_ms / SLOT_MS;
     int64_t n = 0;
@@ -59,14 +79,34 @@ static int64_t taken_in(const struct limiter_pace *p, int64_t now_ms, int slots)
         if (p->ring[i].slot > slot - slots && p->ring[i].slot <= slot)
             n += p->ring[i].n;
     }
-    return n;
+    return (double)n;
 }
 
 /* Successes of the last second; the second is counted whole although it may just have begun: a server that lets the first ones
  * through at once has said nothing of what it takes in the long run. */
 static double last_second(const struct limiter_pace *p, int64_t now_ms)
 {
-    return (double)taken_in(p, now_ms, LIMITER_PACE_SLOTS);
+    return taken_in(p, now_ms, LIMITER_PACE_SLOTS);
+}
+
+/* The rate that successes prove, at a refusal: over any time the server takes what it takes in the long run and, at most, its
+ * burst. For the time in which we were faster than that it is exact, so the most that any time proves is what it takes. */
+static double proven(const struct limiter_pace *p, int64_t now_ms)
+{
+    const int64_t elapsed = now_ms - p->since_ms;
+    double most = 0;
+
+    if (elapsed >= PROOF_MS && p->rested)
+        most = (p->taken + ROUNDING - p->burst) / (double)(elapsed - p->burst_ms);
+    else if (elapsed >= PROOF_MS)
+        most = (p->taken + ROUNDING - 1) / (double)elapsed;
+    for (int k = PROOF_MS / SLOT_MS + 1; k <= LIMITER_PACE_SLOTS; k++) {
+        const int64_t since = (now_ms / SLOT_MS - k + 1) * SLOT_MS;
+        const int64_t ms = now_ms - since - p->burst_ms; /* that long the burst was refilled, too */
+        const double rate = (taken_in(p, now_ms, k) + ROUNDING - p->burst) / (double)ms;
+        most = rate > most ? rate : most;
+    }
+    return most * SECOND_MS;
 }
 
 /* ---- slower and faster ------------------------------------------------------------------------------------ */
@@ -76,84 +116,108 @@ static double at_least(double v, double low)
     return v < low ? low : v;
 }
 
-/* Growing without knowing the limit went beyond it: what was taken a moment ago, with what had been saved up over there, is a
- * little more than the server takes in the long run. */
-static double found(const struct limiter_pace *p, int64_t now_ms)
+static double at_most(double v, double high)
 {
-    const double took =
-        (double)taken_in(p, now_ms, MOMENT_SLOTS) * LIMITER_PACE_SLOTS / MOMENT_SLOTS;
-    const double last_good = p->rate / QUICK;
-
-    return took * FOUND < last_good ? took * FOUND : last_good;
+    return v > high ? high : v;
 }
 
-/* The rate that was too high, and what it is lowered to. */
+/* What a rate that was too high is lowered to. */
 static double lowered(const struct limiter_pace *p, int64_t now_ms)
 {
     const int64_t elapsed = now_ms - p->since_ms;
-    const double took = last_second(p, now_ms);
-    double rate;
+    const double took = last_second(p, now_ms), proof = proven(p, now_ms);
 
-    if (elapsed <
-        CONFIDENT_MS) { /* refused again at once: well below, but not below what was taken */
-        rate = p->rate * AGAIN;
-        return at_least(rate, took < p->rate ? took : p->rate);
-    }
-    rate = p->ceiling > 0 ? p->rate * LOWER : found(p, now_ms);
-    if (elapsed >= SECOND_MS && p->ceiling > 0 && took < p->rate * FAR)
-        rate = at_least(took, p->rate * HALF);
-    return rate;
+    if (p->ceiling == 0) /* growing without knowing the limit went beyond it */
+        return at_most(at_least(at_least(took * TOOK, p->rate * HALF), proof), p->rate);
+    if (p->burst < p->rate * BURST_SMALL && elapsed >= PROOF_MS)
+        return at_most(at_least(proof * SURE, p->rate * HALF), p->rate * NEAR);
+    if (elapsed < CONFIDENT_MS) /* again at once: well below, but not below what was taken */
+        return at_least(p->rate * AGAIN, at_most(took, p->rate));
+    if (elapsed >= SECOND_MS && took < p->rate * FAR)
+        return at_least(took, p->rate * HALF);
+    return at_least(p->rate * LOWER, at_most(proof, p->rate * NEAR));
+}
+
+static void begin(struct limiter_pace *p, int64_t now_ms)
+{
+    const double took = last_second(p, now_ms);
+
+    p->on = p->first = true;
+    p->rate = at_least(took, RATE_BEGIN);
+    p->burst = at_least(took, 1);
+    p->burst_ms = at_most_ms(p->last_ms - p->first_ms, BURST_MS);
+    p->salvo = took * SALVO;
+    p->hold_ms = HOLD_MIN_MS;
+    p->ceiling = p->first_ms >= 0 && now_ms - p->first_ms >= SECOND_MS ? p->rate / NEAR : 0;
+}
+
+static void lower(struct limiter_pace *p, int64_t now_ms)
+{
+    const bool known = p->ceiling > 0, soon = now_ms - p->since_ms < CONFIDENT_MS;
+    const double refused = p->rate;
+
+    p->rate = at_least(lowered(p, now_ms), RATE_MIN);
+    if (known && refused > p->ceiling)
+        p->hold_ms = p->hold_ms * 2 < HOLD_MAX_MS ? p->hold_ms * 2 : HOLD_MAX_MS;
+    p->ceiling = known && soon ? refused : p->rate / NEAR;
+    p->salvo *= soon ? SALVO_LESS : 1;
+    p->first = false;
 }
 
 void limiter_pace_slower(struct limiter_pace *p, int64_t now_ms)
 {
-    const bool known = p->on && p->ceiling > 0;
-    const double refused = p->rate;
-
-    if (!p->on) {
-        p->rate = at_least(last_second(p, now_ms), RATE_BEGIN);
-        p->ceiling = p->first_ms >= 0 && now_ms - p->first_ms >= SECOND_MS ? p->rate / NEAR : 0;
-        p->hold_ms = HOLD_MIN_MS;
-        p->on = true;
-    } else {
-        p->rate = at_least(lowered(p, now_ms), RATE_MIN);
-        if (known && refused > p->ceiling)
-            p->hold_ms = p->hold_ms * 2 < HOLD_MAX_MS ? p->hold_ms * 2 : HOLD_MAX_MS;
-        if (now_ms - p->since_ms < CONFIDENT_MS)
-            p->ceiling = refused;
-        else if (known)
-            p->ceiling = p->rate / NEAR;
-        else /* a refusal may cost a second's pause, a little patience less */
-            p->ceiling = at_least(p->rate / FOUND, refused * PERHAPS);
-    }
-    p->tokens = 0;
+    if (p->on)
+        lower(p, now_ms);
+    else
+        begin(p, now_ms);
+    p->tokens = p->taken = 0;
+    p->rested = false;
     p->counted_ms = p->grown_ms = p->held_ms = p->since_ms = now_ms;
 }
 
 void limiter_pace_pause(struct limiter_pace *p, int64_t until_ms)
 {
-    if (p->on && until_ms > p->since_ms)
-        p->counted_ms = p->grown_ms = p->held_ms = p->since_ms = until_ms;
+    if (!p->on || until_ms <= p->since_ms)
+        return;
+    p->rested = true;
+    p->hold_ms = p->hold_ms > HOLD_ASKED ? p->hold_ms : HOLD_ASKED;
+    p->tokens = p->burst >= BURST_LARGE ? p->salvo : 0;
+    p->counted_ms = p->grown_ms = p->held_ms = p->since_ms = until_ms;
+}
+
+/* Steps that are due, but few of them: a rate that nobody asks for is not tried. */
+static void grow_quickly(struct limiter_pace *p, int64_t now_ms)
+{
+    if (now_ms - p->grown_ms > QUICK_LATE)
+        p->grown_ms = now_ms - QUICK_LATE;
+    for (; now_ms - p->grown_ms >= QUICK_MS; p->grown_ms += QUICK_MS)
+        p->rate *= QUICK;
+}
+
+static void grow_steadily(struct limiter_pace *p, int64_t now_ms)
+{
+    const double near = p->ceiling * NEAR;
+    const int64_t over_ms = now_ms - p->held_ms - p->hold_ms;
+
+    if (now_ms - p->grown_ms < STEADY_MS)
+        return;
+    p->grown_ms = now_ms;
+    if (p->rate < near) {
+        p->rate = at_most(p->rate * STEADY, near);
+        p->held_ms = now_ms;
+    } else if (over_ms >= 0) {
+        p->rate *= 1 + BEYOND * (1 + (double)over_ms / STEADY_MS);
+        if (p->rate > p->ceiling * 1.5)
+            p->ceiling = 0; /* the server has more to give than it had: no ceiling is known */
+    }
 }
 
 static void grow(struct limiter_pace *p, int64_t now_ms)
 {
-    const bool steady = p->ceiling > 0;
-    const int64_t step_ms = steady ? STEADY_MS : QUICK_MS;
-
-    if (now_ms - p->grown_ms < step_ms)
-        return;
-    p->grown_ms = now_ms;
-    if (!steady) {
-        p->rate *= QUICK;
-    } else if (p->rate < p->ceiling * NEAR) {
-        p->rate = p->rate * STEADY < p->ceiling * NEAR ? p->rate * STEADY : p->ceiling * NEAR;
-        p->held_ms = now_ms;
-    } else if (now_ms - p->held_ms >= p->hold_ms) {
-        p->rate *= BEYOND;
-        if (p->rate > p->ceiling * 1.5)
-            p->ceiling = 0; /* the server has more to give than it had: no ceiling is known */
-    }
+    if (p->ceiling > 0)
+        grow_steadily(p, now_ms);
+    else
+        grow_quickly(p, now_ms);
     if (p->rate > RATE_MAX)
         p->on = false;
 }
@@ -167,13 +231,11 @@ int64_t limiter_pace_wait_ms(struct limiter_pace *p, int64_t now_ms)
     if (!p->on)
         return 0;
     grow(p, now_ms);
-    room = 1.0 + p->rate * BURST_S;
-    if (now_ms > p->counted_ms) {
-        p->tokens += (double)(now_ms - p->counted_ms) * p->rate / SECOND_MS;
-        p->counted_ms = now_ms;
-        if (p->tokens > room)
-            p->tokens = room;
-    }
+    room = 1.0 + at_least(at_most(p->rate * BURST_S, p->burst / 2 - 1), 0);
+    if (now_ms > p->counted_ms && p->tokens < room) /* a salvo is more than there is room for */
+        p->tokens =
+            at_most(p->tokens + (double)(now_ms - p->counted_ms) * p->rate / SECOND_MS, room);
+    p->counted_ms = now_ms > p->counted_ms ? now_ms : p->counted_ms;
     if (!p->on || p->tokens >= 1.0)
         return 0;
     return (int64_t)((1.0 - p->tokens) * SECOND_MS / p->rate + 0.999);

@@ -6,13 +6,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMITER_PACE_SLOTS 10 /* of 100 ms each: the last second */
+#define LIMITER_PACE_SLOTS 20 /* of 50 ms each: the last second */
 
 struct limiter_pace {
     bool on;
     double rate;    /* requests per second */
     double ceiling; /* the rate at which the server refused; 0: not known yet */
     double tokens;
+    bool first;       /* one refusal so far: what was taken at once is still being counted */
+    bool rested;      /* since_ms is the end of a pause: the server has saved up its burst again */
+    double burst;     /* what the server takes at once, when it has been left alone */
+    int64_t burst_ms; /* how long it took for that */
+    int64_t last_ms;  /* the last success */
+    double salvo;     /* what is sent at once after a pause, if the burst is large */
+    double taken;     /* successes since since_ms */
     int64_t counted_ms; /* when tokens were counted */
     int64_t grown_ms;   /* when the rate was changed */
     int64_t hold_ms;    /* how long to stay below the ceiling before it is tried again */
@@ -20,7 +27,7 @@ struct limiter_pace {
     int64_t first_ms;   /* the first success; -1 none */
     int64_t since_ms;   /* the rate was last lowered, or a pause has ended */
     struct {
-        int64_t slot; /* number of the 100 ms */
+        int64_t slot; /* number of the 50 ms */
         int64_t n;
     } ring[LIMITER_PACE_SLOTS];
 };

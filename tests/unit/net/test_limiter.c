@@ -30,7 +30,7 @@ static bool takes(struct server *s, int64_t now_ms)
 {
     if (s->rate == 0)
         return true;
-    if (s->kind == FIXED_WINDOW) {
+    if (s->kind == FIXED_WINDOW) { /* its seconds are those of the clock */
         if (now_ms / 1000 != s->counted_ms / 1000 || now_ms == 0)
             s->tokens = s->rate;
     } else {
@@ -190,6 +190,32 @@ static void test_limiter_paces_a_throttling_server(void **state)
                 fail_msg("server %zu, at most %d: %lld ms", i, maxima[k], (long long)took);
             assert_true(r->least_limit >= 1);
             assert_true(r->server.refused < total / 4);
+            end(r);
+        }
+    }
+}
+
+/* A run of ten seconds: what finding the rate costs is not made up for by what follows. */
+static void test_limiter_finds_the_rate_soon(void **state)
+{
+    static const struct server servers[] = {
+        {.kind = BUCKET, .rate = 50, .burst = 6, .retry_after_ms = 0, .latency_ms = 1},
+        {.kind = BUCKET, .rate = 50, .burst = 6, .retry_after_ms = 1000, .latency_ms = 1},
+        {.kind = BUCKET, .rate = 50, .burst = 50, .retry_after_ms = 1000, .latency_ms = 1},
+        {.kind = FIXED_WINDOW, .rate = 50, .burst = 50, .retry_after_ms = 0, .latency_ms = 1},
+        {.kind = FIXED_WINDOW, .rate = 50, .burst = 50, .retry_after_ms = 1000, .latency_ms = 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+        for (int64_t phase = 0; phase < 1000; phase += 100) {
+            struct run *r = begin(&(struct limiter_options){.max = 64}, &servers[i]);
+            r->now_ms += phase;
+            r->server.counted_ms = r->now_ms;
+            const int64_t took = simulate(r, 500, 40000);
+            if (took * 100 > 10000 * 125)
+                fail_msg("server %zu, phase %lld: %lld ms", i, (long long)phase, (long long)took);
+            assert_true(r->server.refused < 500 / 5);
             end(r);
         }
     }
@@ -530,6 +556,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limiter_paces_a_throttling_server),
+        cmocka_unit_test(test_limiter_finds_the_rate_soon),
         cmocka_unit_test(test_limiter_follows_a_server_whose_rate_changes),
         cmocka_unit_test(test_limiter_leaves_a_willing_server_alone),
         cmocka_unit_test(test_limiter_grows_while_throughput_rises),
