@@ -72,7 +72,7 @@ class Throttled(bf.TestCase):
 
     def test_limits_many_at_once_are_refused_without_harm(self):
         """More refusals at once than any file has retries."""
-        sink = self.planned(300, "--rate", "100", "--latency", "20", smallest=100, largest=1000)
+        sink = self.planned(300, "--rate", "50", "--latency", "20", smallest=100, largest=1000)
         self.ws.run("migrate", "--batch-id", "b1", "--concurrency", "128", "--max-retries", "0", expect=0, limit=90)
         self.assertEqual(self.ws.statuses(), {"completed": 300})
         self.assertGreater(sink.stats()["throttled"], 50)
