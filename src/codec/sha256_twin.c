@@ -103,6 +103,81 @@ SHA_CODE static void compress(uint32_t whole[8], uint32_t part[8], const unsigne
     store(part, b);
 }
 
+/* Four rounds of the four chains of two files: a chain has its next result after four cycles, and the processor begins a round in every
+ * one. */
+#define ROUNDS_TWO(i, w, v)                                                                        \
+    do {                                                                                           \
+        const void *constants = k + (ptrdiff_t)4 * (i);                                            \
+        __m128i m = _mm_add_epi32(w, _mm_load_si128(constants));                                   \
+        a.cdgh = _mm_sha256rnds2_epu32(a.cdgh, a.abef, m);                                         \
+        b.cdgh = _mm_sha256rnds2_epu32(b.cdgh, b.abef, m);                                         \
+        __m128i n = _mm_add_epi32(v, _mm_load_si128(constants));                                   \
+        c.cdgh = _mm_sha256rnds2_epu32(c.cdgh, c.abef, n);                                         \
+        d.cdgh = _mm_sha256rnds2_epu32(d.cdgh, d.abef, n);                                         \
+        m = _mm_shuffle_epi32(m, 0x0e);                                                            \
+        a.abef = _mm_sha256rnds2_epu32(a.abef, a.cdgh, m);                                         \
+        b.abef = _mm_sha256rnds2_epu32(b.abef, b.cdgh, m);                                         \
+        n = _mm_shuffle_epi32(n, 0x0e);                                                            \
+        c.abef = _mm_sha256rnds2_epu32(c.abef, c.cdgh, n);                                         \
+        d.abef = _mm_sha256rnds2_epu32(d.abef, d.cdgh, n);                                         \
+    } while (0)
+
+SHA_CODE static inline void words(__m128i w[4], const unsigned char *p)
+{
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+    const void *at[4] = {p, p + 16, p + 32, p + 48};
+
+    for (int i = 0; i < 4; i++)
+        w[i] = _mm_shuffle_epi8(_mm_loadu_si128(at[i]), swap);
+}
+
+SHA_CODE static inline struct lanes sum(struct lanes x, struct lanes y)
+{
+    return (struct lanes){.abef = _mm_add_epi32(x.abef, y.abef),
+                          .cdgh = _mm_add_epi32(x.cdgh, y.cdgh)};
+}
+
+SHA_CODE static void compress_two(struct sha256_twin *t, const unsigned char *p,
+                                  struct sha256_twin *u, const unsigned char *q, size_t blocks)
+{
+    struct lanes a = load(t->whole), b = load(t->part), c = load(u->whole), d = load(u->part);
+
+    for (; blocks > 0; blocks--, p += BLOCK, q += BLOCK) {
+        const struct lanes a0 = a, b0 = b, c0 = c, d0 = d;
+        __m128i w[4], v[4];
+
+        words(w, p);
+        words(v, q);
+        ROUNDS_TWO(0, w[0], v[0]);
+        ROUNDS_TWO(1, w[1], v[1]);
+        ROUNDS_TWO(2, w[2], v[2]);
+        ROUNDS_TWO(3, w[3], v[3]);
+#pragma GCC unroll 3
+        for (int i = 4; i < 16; i += 4) {
+            NEXT(w[0], w[1], w[2], w[3]);
+            NEXT(v[0], v[1], v[2], v[3]);
+            ROUNDS_TWO(i, w[0], v[0]);
+            NEXT(w[1], w[2], w[3], w[0]);
+            NEXT(v[1], v[2], v[3], v[0]);
+            ROUNDS_TWO(i + 1, w[1], v[1]);
+            NEXT(w[2], w[3], w[0], w[1]);
+            NEXT(v[2], v[3], v[0], v[1]);
+            ROUNDS_TWO(i + 2, w[2], v[2]);
+            NEXT(w[3], w[0], w[1], w[2]);
+            NEXT(v[3], v[0], v[1], v[2]);
+            ROUNDS_TWO(i + 3, w[3], v[3]);
+        }
+        a = sum(a, a0);
+        b = sum(b, b0);
+        c = sum(c, c0);
+        d = sum(d, d0);
+    }
+    store(t->whole, a);
+    store(t->part, b);
+    store(u->whole, c);
+    store(u->part, d);
+}
+
 static bool processor_can(void)
 {
     unsigned a, b, c, d;
@@ -119,6 +194,16 @@ static void compress(uint32_t whole[8], uint32_t part[8], const unsigned char *p
     (void)whole;
     (void)part;
     (void)p;
+    (void)blocks;
+}
+
+static void compress_two(struct sha256_twin *t, const unsigned char *p, struct sha256_twin *u,
+                         const unsigned char *q, size_t blocks)
+{
+    (void)t;
+    (void)p;
+    (void)u;
+    (void)q;
     (void)blocks;
 }
 
@@ -167,6 +252,21 @@ void sha256_twin_update(struct sha256_twin *t, const void *p, size_t n)
     compress(t->whole, t->part, from, n / BLOCK);
     t->fill = n % BLOCK;
     memcpy(t->block, from + (n - t->fill), t->fill);
+}
+
+void sha256_twin_update_two(struct sha256_twin *t, const void *p, struct sha256_twin *u,
+                            const void *q, size_t n)
+{
+    const size_t whole = t->fill == 0 && u->fill == 0 ? n / BLOCK * BLOCK : 0;
+    const unsigned char *from = p, *other = q;
+
+    compress_two(t, from, u, other, whole / BLOCK);
+    t->whole_bytes += whole;
+    t->part_bytes += whole;
+    u->whole_bytes += whole;
+    u->part_bytes += whole;
+    sha256_twin_update(t, from + whole, n - whole);
+    sha256_twin_update(u, other + whole, n - whole);
 }
 
 /* FIPS 180-4, 5.1.1: a one, zeros, the length in bits. */

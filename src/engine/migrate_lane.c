@@ -55,11 +55,31 @@ static void take_rows(struct migrate_lane *l)
 
 /* ---- transfers on ------------------------------------------------------------------------------------------- */
 
+/* The first two files that are being hashed. */
+static void hash_two(struct migrate_lane *l)
+{
+    struct transfer *first = NULL;
+
+    for (size_t i = 0; i < l->slot_count; i++) {
+        struct transfer *t = &l->slots[i];
+
+        if (t->r == NULL || !t->hashing || t->ended)
+            continue;
+        if (first != NULL) {
+            transfer_hash_two(first, t);
+            break;
+        }
+        first = t;
+    }
+}
+
 static void step(struct migrate_lane *l)
 {
     const bool stopping = l->j->desk.order >= MIGRATE_STOP;
     const int64_t now = clock_mono_ms();
 
+    if (!stopping)
+        hash_two(l);
     for (size_t i = 0; i < l->slot_count; i++) {
         struct transfer *t = &l->slots[i];
 

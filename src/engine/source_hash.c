@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define CHUNK     ((size_t)128 << 10)
+#define BLOCK     ((size_t)64)    /* of SHA-256 */
 #define PARTS_MAX UINT64_C(10000) /* S3's limit for one upload */
 
 /* A recorded SHA-256 is compared with the one that is made anyway; MD5 and SHA-1 need a digest of their own. */
@@ -107,6 +108,49 @@ enum err_code source_hash_begin(struct source *s, uint64_t part_size, struct err
     (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     return begin_digests(s, e);
 }
+
+/* ---- two at once ---------------------------------------------------------------------------------------- */
+
+/* Bytes up to the end of the part or of the file, in whole blocks. */
+static uint64_t blocks_ahead(const struct source *s)
+{
+    const uint64_t left = (uint64_t)s->identity.size - s->hashed;
+    const uint64_t room = s->part_size - s->hashed % s->part_size;
+
+    return (left < room ? left : room) / BLOCK * BLOCK;
+}
+
+static void has_taken(struct source *s, const char *p, size_t n)
+{
+    if (s->other.kind != DIGEST_NONE)
+        digest_update(&s->other, p, n);
+    s->hashed += n;
+    if (s->hashed % s->part_size == 0)
+        end_part(s, s->hashed / s->part_size - 1);
+}
+
+uint64_t source_hash_two(struct source *a, struct source *b, uint64_t bytes)
+{
+    char chunk_a[CHUNK], chunk_b[CHUNK];
+    uint64_t took = 0;
+
+    while (a->twin != NULL && b->twin != NULL && took < bytes) {
+        const uint64_t ahead_a = blocks_ahead(a), ahead_b = blocks_ahead(b);
+        uint64_t n = ahead_a < ahead_b ? ahead_a : ahead_b;
+        n = n < bytes - took ? n : (bytes - took) / BLOCK * BLOCK;
+        n = n < CHUNK ? n : CHUNK;
+        if (n == 0 || source_read_at(a, chunk_a, (size_t)n, a->hashed, NULL) != ERR_OK ||
+            source_read_at(b, chunk_b, (size_t)n, b->hashed, NULL) != ERR_OK)
+            break;
+        sha256_twin_update_two(a->twin, chunk_a, b->twin, chunk_b, (size_t)n);
+        has_taken(a, chunk_a, (size_t)n);
+        has_taken(b, chunk_b, (size_t)n);
+        took += n;
+    }
+    return took;
+}
+
+/* ---- one ------------------------------------------------------------------------------------------------ */
 
 enum err_code source_hash_step(struct source *s, uint64_t bytes, bool *done, struct err *e)
 {

@@ -90,6 +90,8 @@ struct transfer {
 /* ---- transfer_open.c */
 void transfer_begin(struct transfer *t, struct transfer_lane *lane, struct migrate_page *page,
                     const struct record *r);
+/* Two of a lane that are `hashing`: a slice of each, before they are stepped. */
+void transfer_hash_two(struct transfer *a, struct transfer *b);
 const char *transfer_filename(const struct record *r); /* the row's, or the source's last segment */
 
 /* ---- transfer.c */

@@ -92,6 +92,14 @@ static void hash_slice(struct transfer *t)
         has_been_read(t);
 }
 
+void transfer_hash_two(struct transfer *a, struct transfer *b)
+{
+    uint64_t slice = a->lane->hash_budget / 2;
+
+    slice = slice < HASH_SLICE ? slice : HASH_SLICE;
+    a->lane->hash_budget -= 2 * source_hash_two(&a->source, &b->source, slice);
+}
+
 static void read_source(struct transfer *t)
 {
     uint64_t *budget = &t->lane->hash_budget, size = (uint64_t)t->source.identity.size;

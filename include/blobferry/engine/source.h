@@ -49,6 +49,9 @@ enum err_code source_load(struct source *s, size_t max, struct err *e);
 /* Big files: part_size 0: no part hashes. */
 enum err_code source_hash_begin(struct source *s, uint64_t part_size, struct err *e);
 enum err_code source_hash_step(struct source *s, uint64_t bytes, bool *done, struct err *e);
+/* Up to `bytes` of each of two files that have been begun, side by side, in less time than one after the other: how many of each were
+ * taken. 0: as for the ends of a file, a fault, or a processor that cannot, source_hash_step goes on from there, and tells. */
+uint64_t source_hash_two(struct source *a, struct source *b, uint64_t bytes);
 /* Same device, inode, size, mtime and ctime as at open, and the path still leads to it. ERR_FILE_CHANGED otherwise. */
 enum err_code source_unchanged(const struct source *s, const struct source_root *root,
                                const char *path, struct err *e);

@@ -102,6 +102,43 @@ static void test_sha256_twin_of_nothing(void **state)
     assert_memory_equal(ours, theirs, sizeof ours);
 }
 
+/* `skew` bytes go into the second one first, so that its blocks begin elsewhere. */
+static void compare_two(const unsigned char *p, size_t n, size_t skew)
+{
+    struct sha256_twin t, u;
+    unsigned char ours[32], theirs[32];
+
+    sha256_twin_init(&t);
+    sha256_twin_init(&u);
+    sha256_twin_update(&u, p, skew);
+    sha256_twin_update_two(&t, p, &u, p + skew, n);
+    digest_sha256(p, n, theirs);
+    sha256_twin_end_part(&t, ours);
+    assert_memory_equal(ours, theirs, sizeof ours);
+    sha256_twin_end(&t, ours);
+    assert_memory_equal(ours, theirs, sizeof ours);
+    digest_sha256(p, n + skew, theirs);
+    sha256_twin_end_part(&u, ours);
+    assert_memory_equal(ours, theirs, sizeof ours);
+    sha256_twin_end(&u, ours);
+    assert_memory_equal(ours, theirs, sizeof ours);
+}
+
+static void test_sha256_twin_of_two_files_equals_openssl(void **state)
+{
+    unsigned char *p = noise(2000);
+    (void)state;
+
+    skip_without_the_instructions();
+    for (size_t n = 0; n <= 400; n++) {
+        compare_two(p, n, 0);
+        compare_two(p, n, 7);
+        compare_two(p, n, 64); /* other bytes at the same time */
+        compare_two(p, n, 1600);
+    }
+    free(p);
+}
+
 /* The length is counted in 64 bits: more bytes than 32 bits of bits can say. */
 static void test_sha256_twin_counts_beyond_32_bits(void **state)
 {
@@ -139,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_sha256_twin_equals_openssl_at_every_length),
         cmocka_unit_test(test_sha256_twin_equals_openssl_in_any_pieces),
         cmocka_unit_test(test_sha256_twin_of_nothing),
+        cmocka_unit_test(test_sha256_twin_of_two_files_equals_openssl),
         cmocka_unit_test(test_sha256_twin_counts_beyond_32_bits),
         cmocka_unit_test(test_sha256_twin_wants_parts_of_whole_blocks),
     };

@@ -172,6 +172,107 @@ static void test_source_part_hashes_equal_independent_hashing(void **state)
     place_release(&p);
 }
 
+static void check_parts(const struct source *s, const char *text, size_t n, uint64_t part)
+{
+    char want[DIGEST_SHA256_HEX], got[DIGEST_SHA256_HEX];
+
+    digest_sha256_hex(text, n, want);
+    assert_string_equal(s->sha256, want);
+    for (uint64_t i = 0; i < s->parts; i++) {
+        const uint64_t left = n - i * part;
+        digest_sha256_hex(text + i * part, left < part ? left : part, want);
+        text_hex(s->part_sha256[i], 32, got);
+        assert_string_equal(got, want);
+    }
+}
+
+static void finish(struct source *s)
+{
+    bool done = false;
+
+    assert_int_equal(source_hash_step(s, UINT64_MAX, &done, NULL), ERR_OK);
+    assert_true(done);
+    assert_true(s->matches);
+}
+
+/* Two files of other sizes and parts, side by side as far as that goes, then one after the other. */
+static void test_source_two_hashed_at_once_equal_independent_hashing(void **state)
+{
+    static char text[300001], less[200043];
+    const uint64_t slices[] = {64, 1000, 131072, UINT64_MAX};
+    struct source other;
+    struct place p;
+    char sha1[41] = "";
+    unsigned char raw[DIGEST_MAX];
+    struct digest d;
+    (void)state;
+
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i < sizeof less - 1; i++)
+        text[i] = less[i] = (char)('a' + i * 7 % 23);
+    text[5] = '!';
+    assert_int_equal(digest_init(&d, DIGEST_SHA1, NULL), ERR_OK);
+    digest_update(&d, text, sizeof text - 1);
+    digest_final(&d, raw);
+    digest_release(&d);
+    text_hex(raw, 20, sha1);
+    place_init(&p);
+    scratch_write(&p.folder, "more", text);
+    scratch_write(&p.folder, "less", less);
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++) {
+        assert_int_equal(open_it(&p, "more", sha1), ERR_OK);
+        assert_int_equal(source_open(&other, &p.root, "less", NULL, &p.err), ERR_OK);
+        assert_int_equal(source_hash_begin(&p.source, 65536, &p.err), ERR_OK);
+        assert_int_equal(source_hash_begin(&other, 64000, &p.err), ERR_OK);
+        const bool can = p.source.twin != NULL;
+        uint64_t took = 0, sum = 0;
+        do {
+            took = source_hash_two(&p.source, &other, slices[i]);
+            sum += took;
+        } while (took > 0);
+        assert_int_equal(sum, can ? 200042 - 200042 % 64 : 0);
+        assert_int_equal(p.source.hashed, sum);
+        assert_int_equal(other.hashed, sum);
+        finish(&p.source);
+        finish(&other);
+        check_parts(&p.source, text, sizeof text - 1, 65536);
+        check_parts(&other, less, sizeof less - 1, 64000);
+        source_close(&other);
+    }
+    place_release(&p);
+}
+
+/* Whichever of the two it is: the one that ends early says so, the other one is hashed all the same. */
+static void test_source_truncated_while_two_are_hashed_is_changed(void **state)
+{
+    static char text[200001];
+    struct source other;
+    struct place p;
+    bool done = false;
+    (void)state;
+
+    memset(text, 'x', sizeof text - 1);
+    place_init(&p);
+    for (int i = 0; i < 2; i++) {
+        scratch_write(&p.folder, "short", text);
+        scratch_write(&p.folder, "whole", text);
+        assert_int_equal(open_it(&p, "short", NULL), ERR_OK);
+        assert_int_equal(source_open(&other, &p.root, "whole", NULL, &p.err), ERR_OK);
+        assert_int_equal(source_hash_begin(&p.source, 65536, &p.err), ERR_OK);
+        assert_int_equal(source_hash_begin(&other, 65536, &p.err), ERR_OK);
+        assert_int_equal(truncate(scratch_path(&p.folder, "short"), 70000), 0);
+        (void)(i == 0 ? source_hash_two(&p.source, &other, UINT64_MAX)
+                      : source_hash_two(&other, &p.source, UINT64_MAX));
+        assert_int_equal(p.source.hashed, other.hashed);
+        assert_int_equal(source_hash_step(&p.source, UINT64_MAX, &done, &p.err), ERR_FILE_CHANGED);
+        assert_false(done);
+        finish(&other);
+        check_parts(&other, text, sizeof text - 1, 65536);
+        source_close(&other);
+    }
+    place_release(&p);
+}
+
 static void test_source_hash_works_in_slices(void **state)
 {
     struct place p;
@@ -395,6 +496,8 @@ int main(void)
         cmocka_unit_test(test_source_compares_with_any_form_of_checksum),
         cmocka_unit_test(test_source_part_hashes_equal_independent_hashing),
         cmocka_unit_test(test_source_hash_works_in_slices),
+        cmocka_unit_test(test_source_two_hashed_at_once_equal_independent_hashing),
+        cmocka_unit_test(test_source_truncated_while_two_are_hashed_is_changed),
         cmocka_unit_test(test_source_truncated_while_reading_is_changed),
         cmocka_unit_test(test_source_grown_while_reading_is_changed),
         cmocka_unit_test(test_source_replaced_by_rename_is_changed),
