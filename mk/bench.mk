@@ -31,7 +31,7 @@ $(BUILD)/bench/sink: $(SINK_SRC) tests/bench/sink.h Makefile mk/bench.mk
 	@echo "  BENCH   $@"
 	@$(CC) $(CFLAGS_ALL) -o $@ $(SINK_SRC) $(LDFLAGS_ALL) -lssl -lcrypto -lpthread
 # Blobferry without the cost of tracking and audit: see tests/bench/noop.c.
-NOOP := $(addprefix tracker_,claim apply totals close set_head run_begin run_end lock unlock renew release set_upload refresh) \
+NOOP := $(addprefix tracker_,claim apply totals batches close set_head run_begin run_end lock unlock renew release set_upload refresh) \
         journal_add journal_commit
 $(BUILD)/bench/noop: tests/bench/noop.c $(BUILD)/blobferry mk/bench.mk
 	@mkdir -p $(@D)
