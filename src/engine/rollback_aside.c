@@ -173,9 +173,10 @@ static enum err_code send_copy(struct rollback_job *j, const struct copy *c, con
                                .upload_user = j};
     struct objstore_layout layout = {0};
     struct sent *s = calloc(1, sizeof *s);
-    enum err_code code = s != NULL ? objstore_layout(put.size, 0, &layout, e)
-                                   : err_set(e, ERR_NOMEM, "out of memory");
 
+    if (s == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = objstore_layout(put.size, 0, &layout, e);
     if (code == ERR_OK) {
         put.part_size = layout.part_size;
         code = objstore_put(j->g->store, &put, on_sent, s, e);
