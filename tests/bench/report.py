@@ -54,7 +54,8 @@ def comparison(rows):
         against = ["", ""]
         if base and r is not base:
             against = [f"{r['wall'] / base['wall']:.2f}", f"{r['cpu'] / base['cpu']:.2f}"]
-        lines.append([r["client"], f"{seconds(r['wall'])} ({seconds(r['wall_low'])} to {seconds(r['wall_high'])})",
+        spread = f"{seconds(r['wall_low'])} to {seconds(r['wall_high'])}" if r["runs"] > 1 else "1 run"
+        lines.append([r["client"], f"{seconds(r['wall'])} ({spread})",
                       f"{r['cpu']:.2f}", *against, f"{r['rss_kib'] / 1024:.0f} MiB",
                       f"{r['requests']:.0f}" if "requests" in r else "",
                       f"{r['connections']:.0f}" if "connections" in r else "",
@@ -164,7 +165,8 @@ def write(o, bench, took):
     goal_rows, missed = goals(bench.results)
     extra, extra_missed = extra_rows(bench.extras)
     text = ["# Benchmarks\n", "Written by `make bench`; how it measures stands in `tests/bench/README.md`.\n",
-            f"Medians of {o.runs} runs after a warm-up; the clients of a table took turns. CPU is user + system of the client "
+            f"Medians of {o.runs} runs after a warm-up; the clients of a table took turns, those that need many times as long as the "
+            "fastest one in the first round only. CPU is user + system of the client "
             "and its children; the server ran on the same machine. Objects were checked after each run.\n",
             "## Machine and versions\n",
             table(["what", "is"], [[k, str(v)] for k, v in (*here.items(), *versions.items())])]
