@@ -157,11 +157,23 @@ def plot(folder, results):
     return done.returncode == 0
 
 
+def commit():
+    return first_line(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short", "HEAD"]) or "unknown"
+
+
+def parts(found):
+    """How a run that was continued is put together; nothing where it was not."""
+    if len(found) < 2:
+        return []
+    rows = [[p["commit"], p["servers"], p["work"], p["clients"], str(p["runs"])] for p in found]
+    return ["## Parts\n", "Measured one after the other on the same machine, each going on with the results of the one before.\n",
+            table(["commit", "servers", "work", "clients", "runs"], rows)]
+
+
 def write(o, bench, took):
     wrong, here, versions = bench.wrong, machine(), dict(bench.versions)
     versions["libcurl"] = first_line(["curl-config", "--version"]) or "unknown"
-    versions["commit"] = first_line(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short",
-                                     "HEAD"]) or "unknown"
+    versions["commit"] = commit()
     goal_rows, missed = goals(bench.results)
     extra, extra_missed = extra_rows(bench.extras)
     text = ["# Benchmarks\n", "Written by `make bench`; how it measures stands in `tests/bench/README.md`.\n",
@@ -186,6 +198,7 @@ def write(o, bench, took):
     text += ["## How each client ran\n"]
     clients = [c for c in NOTES if any(r["client"] == c for r in bench.results)]
     text.append("\n".join(f"- {c}: {NOTES[c]}" for c in clients) + "\n")
+    text += parts(bench.parts)
     if wrong:
         text += ["## Wrong results\n", "\n".join(f"- {w}" for w in wrong) + "\n"]
     text.append(f"The whole run took {took / 60:.0f} minutes.\n")
@@ -193,6 +206,7 @@ def write(o, bench, took):
         f.write("\n".join(text))
     with open(os.path.join(o.out, "results.json"), "w") as f:
         json.dump({"machine": here, "versions": versions, "absent": bench.absent, "runs": o.runs,
+                   "took": took, "parts": bench.parts,
                    "results": bench.results, "extras": bench.extras, "wrong": wrong,
                    "missed": missed + extra_missed}, f, indent=1)
     return missed + extra_missed

@@ -116,6 +116,22 @@ class Bench(unittest.TestCase):
         with open(os.path.join(self.out, "benchmarks.md")) as f:
             self.assertIn("| blobferry |", f.read())
 
+    def test_bench_goes_on_where_it_ended(self):
+        """What was measured is kept, the rest is added, and the report says which parts it has."""
+        self.bench("--servers", "sink", "--clients", "blobferry", "--extras", "none")
+        before = os.path.join(self.dir, "before.json")
+        os.rename(os.path.join(self.out, "results.json"), before)
+        done, report = self.bench("--servers", "sink,sink-tls", "--clients", "blobferry", "--extras", "none", "--continue", before)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual([(r["server"], r["client"]) for r in report["results"]],
+                         [("none", "read + SHA-256"), ("sink", "blobferry"), ("sink-tls", "blobferry")])
+        with open(before) as f:
+            first = json.load(f)
+        self.assertEqual(report["results"][:2], first["results"])
+        self.assertGreater(report["took"], first["took"])
+        with open(os.path.join(self.out, "benchmarks.md")) as f:
+            self.assertIn("## Parts", f.read())
+
     def test_bench_fails_on_a_client_that_sends_nothing(self):
         self.peer("echo v0\n")
         done, report = self.bench("--servers", "sink", "--clients", "blobferry,s5cmd", "--extras", "none")
