@@ -210,8 +210,8 @@ enum err_code sqlite_plan(struct tracker *t, tracker_plan_next_fn *next, tracker
         code = sqlite_keys_gather(s, e);
     if (code == ERR_OK)
         code = remember_none(s, e);
-    /* Digests fall anywhere into their index: without room for it every row would be a write to the disk. The stage of the
-     * plan has as much again, and 48 MiB are all there is (P10). */
+    /* Digests fall anywhere into their index: without room for it every row would be a write to the disk. The stage of a
+     * plan has 16 MiB besides, and 48 MiB are all there is (P10). */
     if (code == ERR_OK)
         sqlite3_exec(s->db, "PRAGMA cache_size = -12288", NULL, NULL, NULL);
     if (code == ERR_OK)
