@@ -64,7 +64,7 @@ class Throttled(bf.TestCase):
     def test_limits_distance_is_made_up_for_by_connections(self):
         """By itself, as long as more of them bring more; next door it stays with few."""
         count = 3000
-        sink = self.planned(count, "--latency", "50", smallest=100, largest=1000)
+        sink = self.planned(count, "--latency", "100", smallest=100, largest=1000)
         self.ws.run("migrate", "--batch-id", "b1", expect=0, limit=90)
         self.assertEqual(self.ws.statuses(), {"completed": count})
         self.assertGreater(sink.stats()["connections"], 96)
