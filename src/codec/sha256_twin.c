@@ -49,6 +49,21 @@ SHA_CODE static inline void store(uint32_t state[8], struct lanes l)
     _mm_storeu_si128(high, _mm_alignr_epi8(dchg, feba, 8));
 }
 
+SHA_CODE static inline void words(__m128i w[4], const unsigned char *p)
+{
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+    const void *at[4] = {p, p + 16, p + 32, p + 48};
+
+    for (int i = 0; i < 4; i++)
+        w[i] = _mm_shuffle_epi8(_mm_loadu_si128(at[i]), swap);
+}
+
+SHA_CODE static inline struct lanes sum(struct lanes x, struct lanes y)
+{
+    return (struct lanes){.abef = _mm_add_epi32(x.abef, y.abef),
+                          .cdgh = _mm_add_epi32(x.cdgh, y.cdgh)};
+}
+
 /* Four rounds of both chains; w is the schedule's words 4 i to 4 i + 3. */
 #define ROUNDS(i, w)                                                                               \
     do {                                                                                           \
@@ -69,35 +84,29 @@ SHA_CODE static inline void store(uint32_t state[8], struct lanes l)
 SHA_CODE static void compress(uint32_t whole[8], uint32_t part[8], const unsigned char *p,
                               size_t blocks)
 {
-    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
     struct lanes a = load(whole), b = load(part);
 
     for (; blocks > 0; blocks--, p += BLOCK) {
         const struct lanes a0 = a, b0 = b;
-        const void *at[4] = {p, p + 16, p + 32, p + 48};
-        __m128i w0 = _mm_shuffle_epi8(_mm_loadu_si128(at[0]), swap);
-        __m128i w1 = _mm_shuffle_epi8(_mm_loadu_si128(at[1]), swap);
-        __m128i w2 = _mm_shuffle_epi8(_mm_loadu_si128(at[2]), swap);
-        __m128i w3 = _mm_shuffle_epi8(_mm_loadu_si128(at[3]), swap);
+        __m128i w[4];
 
-        ROUNDS(0, w0);
-        ROUNDS(1, w1);
-        ROUNDS(2, w2);
-        ROUNDS(3, w3);
+        words(w, p);
+        ROUNDS(0, w[0]);
+        ROUNDS(1, w[1]);
+        ROUNDS(2, w[2]);
+        ROUNDS(3, w[3]);
         for (size_t i = 4; i < 16; i += 4) {
-            NEXT(w0, w1, w2, w3);
-            ROUNDS(i, w0);
-            NEXT(w1, w2, w3, w0);
-            ROUNDS(i + 1, w1);
-            NEXT(w2, w3, w0, w1);
-            ROUNDS(i + 2, w2);
-            NEXT(w3, w0, w1, w2);
-            ROUNDS(i + 3, w3);
+            NEXT(w[0], w[1], w[2], w[3]);
+            ROUNDS(i, w[0]);
+            NEXT(w[1], w[2], w[3], w[0]);
+            ROUNDS(i + 1, w[1]);
+            NEXT(w[2], w[3], w[0], w[1]);
+            ROUNDS(i + 2, w[2]);
+            NEXT(w[3], w[0], w[1], w[2]);
+            ROUNDS(i + 3, w[3]);
         }
-        a.abef = _mm_add_epi32(a.abef, a0.abef);
-        a.cdgh = _mm_add_epi32(a.cdgh, a0.cdgh);
-        b.abef = _mm_add_epi32(b.abef, b0.abef);
-        b.cdgh = _mm_add_epi32(b.cdgh, b0.cdgh);
+        a = sum(a, a0);
+        b = sum(b, b0);
     }
     store(whole, a);
     store(part, b);
@@ -107,7 +116,7 @@ SHA_CODE static void compress(uint32_t whole[8], uint32_t part[8], const unsigne
  * one. */
 #define ROUNDS_TWO(i, w, v)                                                                        \
     do {                                                                                           \
-        const void *constants = k + (ptrdiff_t)4 * (i);                                            \
+        const void *constants = k + 4 * (size_t)(i);                                               \
         __m128i m = _mm_add_epi32(w, _mm_load_si128(constants));                                   \
         a.cdgh = _mm_sha256rnds2_epu32(a.cdgh, a.abef, m);                                         \
         b.cdgh = _mm_sha256rnds2_epu32(b.cdgh, b.abef, m);                                         \
@@ -121,21 +130,6 @@ SHA_CODE static void compress(uint32_t whole[8], uint32_t part[8], const unsigne
         c.abef = _mm_sha256rnds2_epu32(c.abef, c.cdgh, n);                                         \
         d.abef = _mm_sha256rnds2_epu32(d.abef, d.cdgh, n);                                         \
     } while (0)
-
-SHA_CODE static inline void words(__m128i w[4], const unsigned char *p)
-{
-    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
-    const void *at[4] = {p, p + 16, p + 32, p + 48};
-
-    for (int i = 0; i < 4; i++)
-        w[i] = _mm_shuffle_epi8(_mm_loadu_si128(at[i]), swap);
-}
-
-SHA_CODE static inline struct lanes sum(struct lanes x, struct lanes y)
-{
-    return (struct lanes){.abef = _mm_add_epi32(x.abef, y.abef),
-                          .cdgh = _mm_add_epi32(x.cdgh, y.cdgh)};
-}
 
 SHA_CODE static void compress_two(struct sha256_twin *t, const unsigned char *p,
                                   struct sha256_twin *u, const unsigned char *q, size_t blocks)
@@ -153,7 +147,7 @@ SHA_CODE static void compress_two(struct sha256_twin *t, const unsigned char *p,
         ROUNDS_TWO(2, w[2], v[2]);
         ROUNDS_TWO(3, w[3], v[3]);
 #pragma GCC unroll 3
-        for (int i = 4; i < 16; i += 4) {
+        for (size_t i = 4; i < 16; i += 4) {
             NEXT(w[0], w[1], w[2], w[3]);
             NEXT(v[0], v[1], v[2], v[3]);
             ROUNDS_TWO(i, w[0], v[0]);
