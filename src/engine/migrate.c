@@ -2,6 +2,7 @@
 
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
+#include "blobferry/net/limiter.h"
 #include "engine/migrate_job.h"
 
 #include <stdio.h>
@@ -10,7 +11,6 @@
 #include <time.h>
 
 #define LEASE_MS     120000
-#define CONCURRENCY  128  /* files; how many requests are under way is the store's limiter to say */
 #define WATCH_MS     1000 /* between two looks for new work … */
 #define LISTEN_MS    5000 /* … where the database tells of plans: other tools insert rows too */
 #define SLICE_MS     200  /* a signal that comes just before a sleep waits for its end */
@@ -25,8 +25,8 @@ static enum err_code take_options(struct migrate_job *j, const struct migrate_op
     size_t n = 0;
 
     j->o = *o;
-    if (j->o.concurrency <= 0)
-        j->o.concurrency = CONCURRENCY;
+    if (j->o.concurrency <= 0) /* files; of requests the store's limiter may allow fewer */
+        j->o.concurrency = LIMITER_MAX;
     if (j->o.lease_ms <= 0)
         j->o.lease_ms = LEASE_MS;
     if (j->g->store == NULL || j->g->journal == NULL)

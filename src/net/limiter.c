@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEFAULT         128
 #define START_DEFAULT       16
 #define SILENT_KEYS_DEFAULT 4
 #define DEAD_MS_DEFAULT     30000
@@ -48,7 +47,7 @@ uint64_t limiter_key(const char *key)
 enum err_code limiter_new(struct limiter **out, const struct limiter_options *o, struct err *e)
 {
     struct limiter *l = calloc(1, sizeof *l);
-    const int max = o->max > 0 ? o->max : MAX_DEFAULT;
+    const int max = o->max > 0 ? o->max : LIMITER_MAX;
     const int start = o->start > 0 ? o->start : START_DEFAULT;
 
     *out = NULL;

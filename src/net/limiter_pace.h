@@ -1,5 +1,5 @@
 /* limiter_pace: requests per second, learned from refusals, private to src/net. Unlimited until the server first says "too
- * fast"; then what it took in the last second, and slowly more. Pure. */
+ * fast"; then the rate that its successes prove, and slowly more. Pure. */
 #ifndef NET_LIMITER_PACE_H
 #define NET_LIMITER_PACE_H
 

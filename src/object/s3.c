@@ -9,8 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#define CONCURRENCY       16
-#define CONCURRENCY_MAX   128 /* … as far as it may grow by itself */
 #define TIMETABLE_MS      1000
 #define R2_KEY_SPACING_MS 1000
 
@@ -89,11 +87,11 @@ static bool is_unset(const struct retry_policy *p)
 static enum err_code join_limiter(struct s3_store *s, const struct objstore_options *o,
                                   struct err *e)
 {
-    const struct limiter_options own = {
-        .max = o->concurrency > 0 ? o->concurrency : CONCURRENCY_MAX,
-        .start = o->concurrency > 0 ? o->concurrency : CONCURRENCY,
-        .key_spacing_ms = s->base.profile == OBJSTORE_R2 ? R2_KEY_SPACING_MS : 0,
-        .dead_ms = o->dead_ms};
+    const struct limiter_options own = {.max = o->concurrency,
+                                        .start = o->concurrency,
+                                        .key_spacing_ms =
+                                            s->base.profile == OBJSTORE_R2 ? R2_KEY_SPACING_MS : 0,
+                                        .dead_ms = o->dead_ms};
     enum err_code code = ERR_OK;
 
     if (o->limiter != NULL)
@@ -111,7 +109,7 @@ static enum err_code open_store(struct objstore **out, const struct driver_targe
     struct s3_store *s;
     enum err_code code = check_credentials(o->credentials, e);
     const struct http_options http = {.max_connections =
-                                          o->concurrency > 0 ? o->concurrency : CONCURRENCY_MAX,
+                                          o->concurrency > 0 ? o->concurrency : LIMITER_MAX,
                                       .ca_file = o->ca_file,
                                       .verbose = o->verbose};
 

@@ -18,8 +18,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Requests under way at once, as far as their number may grow by itself. */
+#define LIMITER_MAX 128
+
 struct limiter_options {
-    int max;   /* requests under way at once; 0: 64 */
+    int max;   /* requests under way at once; 0: LIMITER_MAX */
     int start; /* … to begin with; 0: 16, at most max */
     int64_t
         key_spacing_ms; /* least time between the beginnings of two writes of one key; 0: none (R2: 1000) */
