@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #define UNSYNCED_LIMIT ((int64_t)1 << 20)
 
 struct journal {
+    pthread_mutex_t lock; /* for all that changes after journal_open */
     int fd;
     char *path;
     char run_id[JOURNAL_NAME_SIZE];
@@ -159,6 +161,7 @@ enum err_code journal_open(struct journal **out, const struct journal_options *o
     j = calloc(1, sizeof *j);
     if (j == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
+    pthread_mutex_init(&j->lock, NULL);
     j->fd = -1;
     j->signature = o->signature;
     str_copy(j->run_id, sizeof j->run_id, o->run_id);
@@ -196,42 +199,9 @@ void journal_close(struct journal *j)
     buf_release(&j->pending);
     buf_release(&j->members);
     buf_release(&j->group);
+    pthread_mutex_destroy(&j->lock);
     free(j->path);
     free(j);
-}
-
-/* ---- adding --------------------------------------------------------------------------------------------- */
-
-enum err_code journal_add(struct journal *j, const struct journal_entry *entry, struct err *e)
-{
-    char now[TIMEFMT_SIZE];
-    enum err_code code;
-
-    if (j->failure.code != ERR_OK)
-        return fail(j, &j->failure, e);
-    code = journal_line_members(&j->members, entry, e);
-    if (code != ERR_OK)
-        return code;
-    if (j->lines == PENDING_LINES || j->pending.len + j->members.len > PENDING_BYTES) {
-        code = journal_commit(j, true, NULL, e);
-        if (code != ERR_OK)
-            return code;
-    }
-    timefmt_iso(clock_wall_ms(), now);
-    (void)buf_append(&j->pending, now, 24);
-    (void)buf_append(&j->pending, j->members.data, j->members.len);
-    if (!buf_char(&j->pending, '\0')) {
-        struct err why = {0};
-        err_set(&why, ERR_NOMEM, "out of memory for the audit trail");
-        return fail(j, &why, e);
-    }
-    j->lines++;
-    return ERR_OK;
-}
-
-size_t journal_pending(const struct journal *j)
-{
-    return j->lines;
 }
 
 /* ---- committing ----------------------------------------------------------------------------------------- */
@@ -324,8 +294,8 @@ static enum err_code write_group(struct journal *j, struct err *e)
     return code;
 }
 
-enum err_code journal_commit(struct journal *j, bool durable, struct tracker_head *head,
-                             struct err *e)
+static enum err_code commit(struct journal *j, bool durable, struct tracker_head *head,
+                            struct err *e)
 {
     struct err why = {0};
     enum err_code code = ERR_OK;
@@ -344,10 +314,62 @@ enum err_code journal_commit(struct journal *j, bool durable, struct tracker_hea
     }
     if (code != ERR_OK)
         return fail(j, &why, e);
-    if (head != NULL)
-        *head = (struct tracker_head){
-            .log_id = j->log_id, .run_id = j->run_id, .seq = j->tail.seq, .hash = j->tail.hash};
+    if (head != NULL) {
+        *head = (struct tracker_head){.log_id = j->log_id, .run_id = j->run_id, .seq = j->tail.seq};
+        str_copy(head->hash, sizeof head->hash, j->tail.hash);
+    }
     return ERR_OK;
+}
+
+/* ---- adding --------------------------------------------------------------------------------------------- */
+
+static enum err_code add(struct journal *j, const struct journal_entry *entry, struct err *e)
+{
+    char now[TIMEFMT_SIZE];
+    enum err_code code;
+
+    if (j->failure.code != ERR_OK)
+        return fail(j, &j->failure, e);
+    code = journal_line_members(&j->members, entry, e);
+    if (code != ERR_OK)
+        return code;
+    if (j->lines == PENDING_LINES || j->pending.len + j->members.len > PENDING_BYTES) {
+        code = commit(j, true, NULL, e);
+        if (code != ERR_OK)
+            return code;
+    }
+    timefmt_iso(clock_wall_ms(), now);
+    (void)buf_append(&j->pending, now, 24);
+    (void)buf_append(&j->pending, j->members.data, j->members.len);
+    if (!buf_char(&j->pending, '\0')) {
+        struct err why = {0};
+        err_set(&why, ERR_NOMEM, "out of memory for the audit trail");
+        return fail(j, &why, e);
+    }
+    j->lines++;
+    return ERR_OK;
+}
+
+enum err_code journal_add(struct journal *j, const struct journal_entry *entry, struct err *e)
+{
+    pthread_mutex_lock(&j->lock);
+    const enum err_code code = add(j, entry, e);
+    pthread_mutex_unlock(&j->lock);
+    return code;
+}
+
+enum err_code journal_commit(struct journal *j, bool durable, struct tracker_head *head,
+                             struct err *e)
+{
+    pthread_mutex_lock(&j->lock);
+    const enum err_code code = commit(j, durable, head, e);
+    pthread_mutex_unlock(&j->lock);
+    return code;
+}
+
+size_t journal_pending(const struct journal *j)
+{
+    return j->lines;
 }
 
 const char *journal_path(const struct journal *j)

@@ -74,7 +74,7 @@ static enum err_code on_head(void *user, const struct tracker_head *h, struct er
     }
     to = &c->heads[c->heads_len++];
     to->seq = h->seq;
-    if (h->hash == NULL || strlen(h->hash) != 64 || !text_unhex(h->hash, 64, to->hash))
+    if (strlen(h->hash) != 64 || !text_unhex(h->hash, 64, to->hash))
         memset(to->hash, 0, sizeof to->hash); /* matches nothing */
     return ERR_OK;
 }

@@ -63,6 +63,7 @@ static enum err_code job_open(struct migrate_job *j, const struct engine *g,
     j->root.fd = -1;
     j->first_round = true;
     recover_owners_init(&j->owners);
+    scribe_init(&j->scribe);
     code = take_options(j, o, e);
     if (code != ERR_OK)
         return code;
@@ -70,7 +71,9 @@ static enum err_code job_open(struct migrate_job *j, const struct engine *g,
     j->gathered = calloc(MIGRATE_GATHER, sizeof *j->gathered);
     if (j->gathered == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    code = results_init(&j->results, g, out, j->o.concurrency, e);
+    code = results_init(&j->results, g, out, &j->scribe, j->o.concurrency, e);
+    j->results.told = migrate_lanes_tell;
+    j->results.user = j;
     if (code == ERR_OK)
         code = source_root_open(&j->root, g->source_root, e);
     return code;
@@ -84,6 +87,7 @@ static void job_close(struct migrate_job *j)
     migrate_claim_free(j);
     recover_owners_release(&j->owners);
     results_release(&j->results);
+    scribe_release(&j->scribe);
     if (j->root.fd >= 0)
         source_root_close(&j->root);
     free(j->gathered);

@@ -2,6 +2,7 @@
 #include "blobferry/base/str.h"
 #include "engine/migrate_job.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,31 +52,6 @@ static struct journal_entry line_of(const struct record *r, const char *action)
                                   .source_path = r->source_path,
                                   .has_size = r->file_size >= 0,
                                   .size = r->file_size};
-}
-
-/* P6: what is about to be done to every row of the page, durable before anything is done to the first. */
-static enum err_code write_intents(struct migrate_job *j, const struct migrate_page *p,
-                                   struct err *e)
-{
-    struct journal *journal = j->g->journal;
-    struct tracker_head head;
-    enum err_code code = ERR_OK;
-
-    for (size_t i = 0; code == ERR_OK && i < p->list.len; i++) {
-        const struct record *r = &p->list.items[i];
-        struct journal_entry entry;
-
-        if (r->taken_over) {
-            j->out->taken_over++;
-            entry = line_of(r, "lease_taken");
-            code = journal_add(journal, &entry, e);
-        }
-        entry = line_of(r, "upload_intent");
-        entry.to = state_file_name(FILE_PROCESSING);
-        if (code == ERR_OK)
-            code = journal_add(journal, &entry, e);
-    }
-    return code == ERR_OK ? journal_commit(journal, true, &head, e) : code;
 }
 
 static enum err_code claim(struct migrate_job *j, struct tracker *by, struct migrate_page *p,
@@ -132,23 +108,67 @@ static void offer(struct migrate_job *j, struct migrate_page *p, bool good)
         end = &(*end)->next;
     *end = p;
     atomic_fetch_add(&j->desk.waiting, p->list.len);
+    atomic_fetch_sub(&j->desk.coming, p->list.len);
     pthread_mutex_unlock(&j->desk.lock);
     if (good)
         migrate_lanes_wake(j);
 }
 
-/* The books are the main thread's while it claims; the claimer takes them for its lines alone. */
-static enum err_code put_on_record(struct migrate_job *j, const struct tracker *by,
-                                   const struct migrate_page *p, struct err *e)
+/* P6: what is about to be done to every row of the page, durable before anything is done to the first. */
+static enum err_code write_intents(struct migrate_job *j, const struct migrate_page *p,
+                                   struct err *e)
 {
-    enum err_code code;
+    struct journal *journal = j->g->journal;
+    struct tracker_head head;
+    enum err_code code = ERR_OK;
 
-    if (by == j->g->tracker)
-        return write_intents(j, p, e);
-    transfer_books_take(&j->desk.books);
-    code = write_intents(j, p, e);
-    transfer_books_give(&j->desk.books);
-    return code;
+    for (size_t i = 0; code == ERR_OK && i < p->list.len; i++) {
+        const struct record *r = &p->list.items[i];
+        struct journal_entry entry;
+
+        if (r->taken_over) {
+            entry = line_of(r, "lease_taken");
+            code = journal_add(journal, &entry, e);
+        }
+        entry = line_of(r, "upload_intent");
+        entry.to = state_file_name(FILE_PROCESSING);
+        if (code == ERR_OK)
+            code = journal_add(journal, &entry, e);
+    }
+    return code == ERR_OK ? journal_commit(journal, true, &head, e) : code;
+}
+
+static void put_on_record(struct scribe_job *job)
+{
+    struct migrate_page *p =
+        (struct migrate_page *)((char *)job - offsetof(struct migrate_page, intents));
+    struct migrate_job *j = p->of;
+    struct err e;
+
+    err_init(&e);
+    const enum err_code code = write_intents(j, p, &e);
+    if (code != ERR_OK)
+        migrate_lanes_fail(j, &e);
+    offer(j, p, code == ERR_OK);
+}
+
+static enum err_code claimed(struct migrate_job *j, struct migrate_page *p, struct err *e)
+{
+    const char *last = p->list.items[p->list.len - 1].id;
+
+    for (size_t i = 0; i < p->list.len; i++)
+        j->out->taken_over += p->list.items[i].taken_over;
+    p->open = p->list.len;
+    j->claimed += (int64_t)p->list.len;
+    j->claimed_rows = p->list.len;
+    /* the next claim goes on behind this one: a failed row is not taken twice in a run */
+    free(j->after_id);
+    j->after_id = str_dup(last);
+    p->of = j;
+    p->intents.run = put_on_record;
+    atomic_fetch_add(&j->desk.coming, p->list.len);
+    scribe_hand(&j->scribe, &p->intents);
+    return j->after_id == NULL ? err_set(e, ERR_NOMEM, "out of memory") : ERR_OK;
 }
 
 enum err_code migrate_claim_page(struct migrate_job *j, struct tracker *by, struct err *e)
@@ -167,23 +187,14 @@ enum err_code migrate_claim_page(struct migrate_job *j, struct tracker *by, stru
         pthread_mutex_unlock(&j->desk.lock);
         return code;
     }
-    p->open = p->list.len;
-    j->claimed += (int64_t)p->list.len;
     set_pace(j, now - since, clock_mono_ms() - now);
     j->claimed_ms = now;
-    j->claimed_rows = p->list.len;
-    /* the next claim goes on behind this one: a failed row is not taken twice in a run */
-    free(j->after_id);
-    j->after_id = str_dup(p->list.items[p->list.len - 1].id);
-    code =
-        j->after_id == NULL ? err_set(e, ERR_NOMEM, "out of memory") : put_on_record(j, by, p, e);
-    offer(j, p, code == ERR_OK);
-    return code;
+    return claimed(j, p, e);
 }
 
 size_t migrate_claim_waiting(const struct migrate_job *j)
 {
-    return atomic_load(&j->desk.waiting);
+    return atomic_load(&j->desk.coming) + atomic_load(&j->desk.waiting);
 }
 
 const struct record *migrate_claim_next(struct migrate_job *j, struct migrate_page **page)

@@ -4,6 +4,7 @@
 #include "engine/migrate_job.h"
 
 #include "blobferry/base/clock.h"
+#include "engine/thread.h"
 
 #define NAP_NS 200000000
 
@@ -14,7 +15,7 @@ static bool wait_for_hunger(struct migrate_job *j)
     struct migrate_claimer *c = &j->claimer;
 
     while (!c->quit && d->order == MIGRATE_RUN && !j->exhausted &&
-           (c->state != CLAIMER_CLAIMS || d->waiting >= j->low)) {
+           (c->state != CLAIMER_CLAIMS || migrate_claim_waiting(j) >= j->low)) {
         const int64_t until = clock_mono_ns() + NAP_NS;
 
         d->hunger_below = c->state == CLAIMER_CLAIMS ? j->low : 0;
@@ -85,7 +86,7 @@ void migrate_claimer_start(struct migrate_job *j)
         return;
     c->quit = false;
     c->state = CLAIMER_OPENS;
-    c->running = migrate_lanes_thread(&c->thread, claim, j) == 0;
+    c->running = thread_start(&c->thread, claim, j) == 0;
     if (!c->running)
         c->state = CLAIMER_ABSENT;
 }

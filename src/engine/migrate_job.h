@@ -47,6 +47,7 @@ struct migrate_job {
     struct migrate_result *out;
     struct source_root root;
     struct results results;
+    struct scribe scribe; /* writes intents and outcomes into the audit trail */
     struct recover_owners owners;
     struct migrate_work work;
 
@@ -95,10 +96,11 @@ void migrate_work_release(struct migrate_work *w);
 enum err_code migrate_work_left(struct migrate_job *j, struct tracker_totals *out, struct err *e);
 
 /* ---- migrate_claim.c */
-/* The next page, claimed by this tracker (the engine's: under desk.books), its intents on record; an empty one sets exhausted. */
+/* The next page, claimed by this tracker (the engine's: under desk.books); its rows are offered to the lanes once their intents are
+ * durable. An empty one sets exhausted. */
 enum err_code migrate_claim_page(struct migrate_job *j, struct tracker *by, struct err *e);
-size_t
-migrate_claim_waiting(const struct migrate_job *j); /* claimed rows that no slot has taken yet */
+/* Claimed rows that no slot has taken yet, those whose intents are being written among them. */
+size_t migrate_claim_waiting(const struct migrate_job *j);
 /* The next row that waits, in order of claiming; NULL none. Under desk.lock. */
 const struct record *migrate_claim_next(struct migrate_job *j, struct migrate_page **page);
 void migrate_claim_tidy(struct migrate_job *j); /* pages that are done may be used again */

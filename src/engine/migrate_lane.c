@@ -43,7 +43,7 @@ static void take_rows(struct migrate_lane *l)
         n++;
     }
     l->hungry = n < TAKE_MAX;
-    if (atomic_load(&d->waiting) < d->hunger_below)
+    if (migrate_claim_waiting(l->j) < d->hunger_below)
         pthread_cond_signal(&d->hunger);
     pthread_mutex_unlock(&d->lock);
     for (size_t i = 0; i < n; i++) {
@@ -126,7 +126,7 @@ static void hand_over(struct migrate_lane *l, bool last)
         d->in_flight -= n;
         tell_fatal(l);
         if (d->listening && (d->out_len >= d->many || d->fatal.code != ERR_OK ||
-                             d->waiting < d->low || d->in_flight == 0))
+                             migrate_claim_waiting(l->j) < d->low || d->in_flight == 0))
             pthread_cond_signal(&d->news);
         pthread_mutex_unlock(&d->lock);
         for (size_t i = 0; i < n; i++) {

@@ -39,6 +39,7 @@ struct migrate_desk {
     pthread_cond_t news;   /* main: outcomes, or rows are running out */
     bool ready;            /* those above are to be destroyed */
     _Atomic int order;
+    atomic_size_t coming;  /* claimed rows whose intents are not durable yet */
     atomic_size_t waiting; /* claimed rows that no lane has taken; written under the lock */
     size_t in_flight;      /* taken, and their outcome not handed over yet */
     struct outcome *out;   /* handed over, not gathered yet */
@@ -49,7 +50,7 @@ struct migrate_desk {
     bool listening;      /* it waits for news */
     bool no_prefetch;
     struct transfer_cold cold;
-    struct err fatal;            /* of the first lane that cannot go on */
+    struct err fatal;            /* of the first thread that cannot go on */
     struct transfer_books books; /* the main thread's, and for a moment a lane's */
 };
 
@@ -73,8 +74,6 @@ struct migrate_lane {
 enum err_code migrate_lanes_open(struct migrate_job *j, struct err *e);
 void migrate_lanes_close(struct migrate_job *j);
 enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e);
-/* A thread that hears no signals: those are the main thread's. As pthread_create. */
-int migrate_lanes_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 /* Returns when every lane has ended what it was to end. */
 void migrate_lanes_join(struct migrate_job *j);
 void migrate_lanes_order(struct migrate_job *j, enum migrate_order order);
@@ -89,8 +88,12 @@ void migrate_lanes_turn(struct migrate_job *j);
 size_t migrate_lanes_gather(struct migrate_job *j, struct outcome *to, size_t max);
 /* For news, at most ms: outcomes, a fault, or fewer than `low` rows left to take. */
 void migrate_lanes_wait(struct migrate_job *j, int ms, size_t low);
-/* The fault of a lane after which nothing goes on. */
+/* The fault of a lane, or of another thread, after which nothing goes on. */
 enum err_code migrate_lanes_fault(struct migrate_job *j, struct err *e);
+void migrate_lanes_fail(struct migrate_job *j,
+                        const struct err *e); /* … is this; the first counts */
+/* The main thread is to look again. As results.told. */
+void migrate_lanes_tell(void *job);
 /* After abandon: transfers that could not be handed over, and what was never gathered. */
 void migrate_lanes_forget(struct migrate_job *j);
 bool migrate_lanes_idle(struct migrate_job *j); /* nothing under way, nothing to gather */

@@ -1,8 +1,8 @@
 /* All lanes, as the main thread sees them: how many there are, their threads, their orders, and what they hand over. */
 #include "blobferry/base/clock.h"
 #include "engine/migrate_job.h"
+#include "engine/thread.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -142,17 +142,6 @@ void migrate_lanes_close(struct migrate_job *j)
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
-int migrate_lanes_thread(pthread_t *thread, void *(*run)(void *), void *arg)
-{
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int rc = pthread_create(thread, NULL, run, arg);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
 enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e)
 {
     int rc = 0;
@@ -167,11 +156,13 @@ enum err_code migrate_lanes_start(struct migrate_job *j, struct err *e)
         return ERR_OK;
     for (size_t i = 0; rc == 0 && i < j->lane_count; i++) {
         struct migrate_lane *l = &j->lanes[i];
-        rc = migrate_lanes_thread(&l->thread, migrate_lane_main, l);
+        rc = thread_start(&l->thread, migrate_lane_main, l);
         l->running = rc == 0;
     }
-    if (rc == 0)
+    if (rc == 0) {
+        scribe_start(&j->scribe);
         migrate_prefetch_start(j);
+    }
     return rc == 0 ? ERR_OK : err_set_errno(e, ERR_GENERAL, rc, "cannot start a thread");
 }
 
@@ -274,6 +265,26 @@ enum err_code migrate_lanes_fault(struct migrate_job *j, struct err *e)
     return code;
 }
 
+void migrate_lanes_fail(struct migrate_job *j, const struct err *e)
+{
+    struct migrate_desk *d = &j->desk;
+
+    pthread_mutex_lock(&d->lock);
+    if (d->fatal.code == ERR_OK)
+        d->fatal = *e;
+    pthread_cond_signal(&d->news);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void migrate_lanes_tell(void *job)
+{
+    struct migrate_job *j = job;
+
+    pthread_mutex_lock(&j->desk.lock);
+    pthread_cond_signal(&j->desk.news);
+    pthread_mutex_unlock(&j->desk.lock);
+}
+
 void migrate_lanes_forget(struct migrate_job *j)
 {
     for (size_t i = 0; i < j->lane_count; i++) {
@@ -318,8 +329,9 @@ void migrate_lanes_wait(struct migrate_job *j, int ms, size_t low)
     pthread_mutex_lock(&d->lock);
     d->low = low;
     d->many = DESK_MANY;
-    if (ms > 0 && d->out_len < d->many && d->fatal.code == ERR_OK && d->waiting >= low &&
-        (d->in_flight + d->waiting > 0 || migrate_claimer_busy(j))) {
+    if (ms > 0 && d->out_len < d->many && d->fatal.code == ERR_OK && !results_ready(&j->results) &&
+        migrate_claim_waiting(j) >= low &&
+        (d->in_flight + migrate_claim_waiting(j) > 0 || migrate_claimer_busy(j))) {
         d->listening = true;
         pthread_cond_timedwait(&d->news, &d->lock, &until);
         d->listening = false;

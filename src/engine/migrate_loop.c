@@ -10,7 +10,7 @@
 #define GRACE_MS       8000 /* of 10 s: for what is in flight when a signal comes */
 #define GRACE_PARTS_MS 2000 /* … when only uploads in parts are left, which will not end soon */
 
-/* ---- tracker and journal: every use of them is between these two -------------------------------------------- */
+/* ---- the tracker: every use of it is between these two ------------------------------------------------------- */
 
 static void open_books(struct migrate_job *j)
 {
@@ -52,8 +52,8 @@ static enum err_code collect(struct migrate_job *j, struct err *e)
         for (size_t i = 0; code == ERR_OK && i < n; i++)
             code = results_add(&j->results, &j->gathered[i], e);
     } while (code == ERR_OK && n > 0);
-    if (code == ERR_OK && (results_due(&j->results, clock_mono_ms()) || migrate_lanes_idle(j)))
-        code = results_flush(&j->results, e);
+    if (code == ERR_OK)
+        code = results_turn(&j->results, migrate_lanes_idle(j), e);
     close_books(j);
     if (code == ERR_OK)
         migrate_claim_tidy(j);
@@ -150,13 +150,7 @@ void migrate_loop_progress(struct migrate_job *j, bool force)
 
 static int patience(const struct migrate_job *j)
 {
-    int64_t ms = j->lane_count > 1 ? THREADS_MS : TURN_MS;
-
-    if (j->results.len > 0) {
-        const int64_t left = j->results.oldest_ms + RESULTS_DELAY_MS - clock_mono_ms();
-        ms = left < ms ? left : ms;
-    }
-    return ms > 0 ? (int)ms : 0;
+    return results_patience(&j->results, j->lane_count > 1 ? THREADS_MS : TURN_MS);
 }
 
 static enum err_code turn(struct migrate_job *j, struct err *e)
@@ -205,6 +199,7 @@ static void abandon(struct migrate_job *j)
     j->halted = true;
     migrate_lanes_order(j, MIGRATE_ABANDON);
     migrate_claimer_stop(j);
+    scribe_stop(&j->scribe);
     migrate_lanes_join(j);
     open_books(j);
     results_settle_held(&j->results, true, NULL);
@@ -261,6 +256,7 @@ enum err_code migrate_loop_run(struct migrate_job *j, struct err *e)
     while (code == ERR_OK && has_more(j))
         code = turn(j, e);
     migrate_claimer_stop(j);
+    scribe_stop(&j->scribe);
     if (code == ERR_OK) {
         migrate_lanes_order(j, MIGRATE_DRAIN);
         migrate_lanes_join(j);

@@ -4,6 +4,7 @@
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 #include "engine/migrate_job.h"
+#include "engine/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +106,7 @@ void migrate_prefetch_start(struct migrate_job *j)
     atomic_store(&j->desk.cold.last_ms, 0);
     atomic_store(&j->desk.cold.seen, 0);
     /* without it everything is as right, and slower */
-    j->prefetching = migrate_lanes_thread(&j->prefetcher, prefetch, j) == 0;
+    j->prefetching = thread_start(&j->prefetcher, prefetch, j) == 0;
 }
 
 void migrate_prefetch_stop(struct migrate_job *j)

@@ -3,24 +3,36 @@
 #include "blobferry/base/clock.h"
 #include "blobferry/base/str.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+static bool groups_init(struct results *w)
+{
+    for (size_t i = 0; i < 2; i++) {
+        w->groups[i].of = w;
+        w->groups[i].items = calloc(w->group, sizeof *w->groups[i].items);
+    }
+    w->gathering = &w->groups[0];
+    w->sent = &w->groups[1];
+    return w->groups[0].items != NULL && w->groups[1].items != NULL;
+}
+
 enum err_code results_init(struct results *w, const struct engine *g, struct migrate_result *out,
-                           int concurrency, struct err *e)
+                           struct scribe *scribe, int concurrency, struct err *e)
 {
     size_t limit = (size_t)concurrency * 2;
 
     memset(w, 0, sizeof *w);
     w->g = g;
     w->out = out;
+    w->scribe = scribe;
     w->held_limit = limit < 10 ? 10 : limit > RESULTS_HELD_MAX ? RESULTS_HELD_MAX : limit;
     w->group = tracker_rows_at_once(g->tracker);
-    w->items = calloc(w->group, sizeof *w->items);
     w->moves = calloc(w->group, sizeof *w->moves);
     w->of = calloc(w->group, sizeof *w->of);
     w->held = calloc(RESULTS_HELD_MAX, sizeof *w->held);
-    if (w->items != NULL && w->moves != NULL && w->of != NULL && w->held != NULL)
+    if (groups_init(w) && w->moves != NULL && w->of != NULL && w->held != NULL)
         return ERR_OK;
     results_release(w);
     return err_set(e, ERR_NOMEM, "out of memory");
@@ -28,98 +40,12 @@ enum err_code results_init(struct results *w, const struct engine *g, struct mig
 
 void results_release(struct results *w)
 {
-    free(w->items);
+    for (size_t i = 0; i < 2; i++)
+        free(w->groups[i].items);
     free(w->moves);
     free(w->of);
     free(w->held);
     memset(w, 0, sizeof *w);
-}
-
-/* ---- audit lines ---------------------------------------------------------------------------------- */
-
-static struct journal_entry line_of(const struct outcome *o)
-{
-    const struct record *r = o->r;
-    struct journal_entry entry = {.action = "upload_outcome",
-                                  .file_id = r->file_id,
-                                  .record_id = r->id,
-                                  .batch_id = r->batch_id,
-                                  .filename = r->filename,
-                                  .target_key = r->target_key,
-                                  .source_path = r->source_path,
-                                  .from = state_file_name(FILE_PROCESSING),
-                                  .detail = str_empty(o->detail) ? NULL : o->detail};
-
-    if (o->end == OUTCOME_LOST) { /* its outcome is told by whoever holds the row now */
-        entry.action = "lease_lost";
-        entry.from = NULL;
-        return entry;
-    }
-    if (o->err.code != ERR_OK) {
-        entry.error = o->err.message;
-        entry.error_class = err_code_name(o->err.code);
-    }
-    entry.to = state_file_name(o->end == OUTCOME_COMPLETED ? FILE_COMPLETED
-                               : o->end == OUTCOME_FAILED  ? FILE_FAILED
-                                                           : FILE_PENDING);
-    if (o->end == OUTCOME_RELEASED)
-        return entry;
-    entry.etag = str_empty(o->etag) ? NULL : o->etag;
-    entry.version_id = str_empty(o->version_id) ? NULL : o->version_id;
-    entry.sha256 = str_empty(o->sha256) ? NULL : o->sha256;
-    entry.has_size = o->has_source;
-    entry.size = o->source.size;
-    entry.has_duration = true;
-    entry.duration_ms = o->duration_ms;
-    entry.has_success = true;
-    entry.success = o->end == OUTCOME_COMPLETED;
-    return entry;
-}
-
-static enum err_code write_lines(struct results *w, struct tracker_head *head, struct err *e)
-{
-    enum err_code code = ERR_OK;
-
-    for (size_t i = 0; code == ERR_OK && i < w->len; i++) {
-        struct journal_entry entry = line_of(&w->items[i]);
-        code = journal_add(w->g->journal, &entry, e);
-    }
-    return code == ERR_OK ? journal_commit(w->g->journal, true, head, e) : code;
-}
-
-/* ---- rows ------------------------------------------------------------------------------------------ */
-
-static struct tracker_move move_of(const struct results *w, const struct outcome *o)
-{
-    const struct record *r = o->r;
-    bool good = o->end == OUTCOME_COMPLETED;
-    struct tracker_move m = {.id = r->id,
-                             .batch_id = r->batch_id,
-                             .owner = w->g->owner,
-                             .from = FILE_PROCESSING,
-                             .to = good ? FILE_COMPLETED : FILE_FAILED,
-                             .now_ms = clock_wall_ms(),
-                             .target_key = r->target_key,
-                             .expected_r2_key = r->file_r2_key,
-                             .size = good ? o->source.size : -1};
-
-    if (!good) {
-        m.error_class = err_code_name(o->err.code);
-        m.error_message = o->err.message;
-    }
-    if (good && r->file_row) { /* P3: in the same transaction as the proof */
-        m.pointer = TRACKER_POINTER_SET;
-        m.file_id = r->file_id;
-    }
-    if (good || o->etag[0] != '\0') { /* a failed row too says which object it left */
-        m.migrated_checksum = o->sha256;
-        m.etag = str_empty(o->etag) ? NULL : o->etag;
-        m.version_id = str_empty(o->version_id) ? NULL : o->version_id;
-        m.object_owner = str_empty(o->owner) ? NULL : o->owner;
-        m.pre_existed = o->pre_existed;
-        m.source = o->has_source ? &o->source : NULL;
-    }
-    return m;
 }
 
 /* ---- what people and progress see -------------------------------------------------------------------- */
@@ -166,7 +92,7 @@ static enum err_code tell_lost(const struct results *w, struct outcome *o, bool 
                                        .record = o->r,
                                        .message = "a file's lease was lost to another worker"});
     o->end = OUTCOME_LOST;
-    entry = line_of(o);
+    entry = outcome_line(o);
     return told ? ERR_OK : journal_add(w->g->journal, &entry, e);
 }
 
@@ -199,34 +125,57 @@ static void demote(struct outcome *o)
     }
 }
 
-static enum err_code apply(struct results *w, const struct tracker_head *head, struct err *e)
+static void write_lines(struct scribe_job *job)
 {
-    size_t n = 0, again = 0;
-    enum err_code code;
+    struct results_group *group =
+        (struct results_group *)((char *)job - offsetof(struct results_group, job));
+    struct results *w = group->of;
+    enum err_code code = ERR_OK;
 
-    for (size_t i = 0; i < w->len; i++) {
-        struct outcome *o = &w->items[i];
-
-        if (o->end == OUTCOME_RELEASED || o->end == OUTCOME_LOST) {
-            if (o->end == OUTCOME_LOST)
-                tell_lost(w, o, true, e);
-            o->page->open--;
-            continue;
-        }
-        w->of[n] = i;
-        w->moves[n++] = move_of(w, o);
+    for (size_t i = 0; code == ERR_OK && i < group->len; i++) {
+        struct journal_entry entry = outcome_line(&group->items[i]);
+        code = journal_add(w->g->journal, &entry, &group->err);
     }
-    code = n > 0 ? tracker_apply(w->g->tracker, w->moves, n, head, e)
-                 : tracker_set_head(w->g->tracker, head, e);
-    log_hold(w->g->log);
+    if (code == ERR_OK)
+        (void)journal_commit(w->g->journal, true, &group->head, &group->err);
+    atomic_store(&group->written, true);
+    if (w->told != NULL)
+        w->told(w->user);
+}
+
+/* Released rows move all together at the end, those of others not at all. */
+static bool moves_row(const struct outcome *o)
+{
+    return o->end != OUTCOME_RELEASED && o->end != OUTCOME_LOST;
+}
+
+static void tell_unmoved(struct results *w, struct results_group *group)
+{
+    for (size_t i = 0; i < group->len; i++) {
+        struct outcome *o = &group->items[i];
+
+        if (moves_row(o))
+            continue;
+        if (o->end == OUTCOME_LOST)
+            tell_lost(w, o, true, NULL);
+        o->page->open--;
+    }
+}
+
+/* What is written of the moved rows once they have moved. Those that were demoted stay in the group: *again of them. */
+static enum err_code tell_moved(struct results *w, struct results_group *group, size_t n,
+                                size_t *again, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
     for (size_t k = 0; code == ERR_OK && k < n; k++) {
-        struct outcome *o = &w->items[w->of[k]];
+        struct outcome *o = &group->items[w->of[k]];
 
         if (w->moves[k].applied == TRACKER_POINTER_CHANGED) {
             demote(o);
-            if (again != w->of[k])
-                w->items[again] = *o;
-            again++;
+            if (*again != w->of[k])
+                group->items[*again] = *o;
+            ++*again;
             continue;
         }
         if (w->moves[k].applied == TRACKER_LOST) {
@@ -237,40 +186,134 @@ static enum err_code apply(struct results *w, const struct tracker_head *head, s
         }
         o->page->open--;
     }
+    return code;
+}
+
+static enum err_code apply(struct results *w, struct results_group *group, struct err *e)
+{
+    size_t n = 0, again = 0;
+    enum err_code code;
+
+    for (size_t i = 0; i < group->len; i++) {
+        if (!moves_row(&group->items[i]))
+            continue;
+        w->of[n] = i;
+        w->moves[n++] = outcome_move(&group->items[i], w->g->owner);
+    }
+    code = n > 0 ? tracker_apply(w->g->tracker, w->moves, n, &group->head, e)
+                 : tracker_set_head(w->g->tracker, &group->head, e);
+    log_hold(w->g->log);
+    if (code == ERR_OK)
+        tell_unmoved(w, group);
+    if (code == ERR_OK)
+        code = tell_moved(w, group, n, &again, e);
     log_unhold(w->g->log);
     if (code == ERR_OK)
-        w->len = again;
+        group->len = again;
+    return code;
+}
+
+static void send(struct results *w)
+{
+    atomic_store(&w->sent->written, false);
+    err_init(&w->sent->err);
+    w->sent->job.run = write_lines;
+    scribe_hand(w->scribe, &w->sent->job);
+}
+
+/* What is gathered goes to the scribe, who has nothing of ours. */
+static void hand_over(struct results *w)
+{
+    struct results_group *done = w->sent;
+
+    w->sent = w->gathering;
+    w->gathering = done;
+    send(w);
+}
+
+/* Rows whose lines are durable. */
+static enum err_code land(struct results *w, struct err *e)
+{
+    enum err_code code = w->sent->err.code;
+
+    if (code != ERR_OK && e != NULL)
+        *e = w->sent->err;
+    if (code == ERR_OK)
+        code = apply(w, w->sent, e);
+    /* a second time only for rows whose pointer has changed: they are failed now, and move without it */
+    if (code == ERR_OK && w->sent->len > 0)
+        send(w);
+    return code;
+}
+
+static enum err_code land_all(struct results *w, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    while (code == ERR_OK && w->sent->len > 0) {
+        scribe_await(w->scribe);
+        code = land(w, e);
+    }
     return code;
 }
 
 enum err_code results_flush(struct results *w, struct err *e)
 {
-    struct tracker_head head;
+    enum err_code code = land_all(w, e);
+
+    if (code != ERR_OK || w->gathering->len == 0)
+        return code;
+    hand_over(w);
+    return land_all(w, e);
+}
+
+bool results_ready(const struct results *w)
+{
+    return w->sent->len > 0 && atomic_load(&w->sent->written);
+}
+
+static bool is_due(const struct results *w, bool idle)
+{
+    const size_t n = w->gathering->len;
+
+    return n > 0 && (idle || n >= w->group || clock_mono_ms() - w->oldest_ms >= RESULTS_DELAY_MS);
+}
+
+enum err_code results_turn(struct results *w, bool idle, struct err *e)
+{
     enum err_code code = ERR_OK;
 
-    /* a second time only for rows whose pointer has changed: they are failed now, and move without it */
-    while (code == ERR_OK && w->len > 0) {
-        code = write_lines(w, &head, e);
-        if (code == ERR_OK)
-            code = apply(w, &head, e);
-    }
+    do {
+        if (results_ready(w))
+            code = land(w, e);
+        if (code == ERR_OK && w->sent->len == 0 && is_due(w, idle))
+            hand_over(w);
+    } while (code == ERR_OK && results_ready(w));
     return code;
 }
 
-bool results_due(const struct results *w, int64_t now_ms)
+int results_patience(const struct results *w, int ms)
 {
-    return w->len >= w->group || (w->len > 0 && now_ms - w->oldest_ms >= RESULTS_DELAY_MS);
+    if (w->gathering->len == 0 || w->sent->len > 0)
+        return ms;
+    const int64_t left = w->oldest_ms + RESULTS_DELAY_MS - clock_mono_ms();
+    return left >= ms ? ms : left > 0 ? (int)left : 0;
 }
 
 static enum err_code push(struct results *w, const struct outcome *o, struct err *e)
 {
-    enum err_code code = w->len == w->group ? results_flush(w, e) : ERR_OK;
+    enum err_code code = ERR_OK;
 
+    if (w->gathering->len == w->group) {
+        code = land_all(w, e);
+        if (code == ERR_OK)
+            hand_over(w);
+    }
     if (code != ERR_OK)
         return code;
-    if (w->len == 0)
+    if (w->gathering->len == 0)
         w->oldest_ms = clock_mono_ms();
-    w->items[w->len++] = *o;
+    w->gathering->items[w->gathering->len++] = *o;
     return ERR_OK;
 }
 
@@ -301,7 +344,7 @@ enum err_code results_add(struct results *w, const struct outcome *o, struct err
         code = results_settle_held(w, false, e);
     if (code == ERR_OK)
         code = push(w, o, e);
-    last = code == ERR_OK ? &w->items[w->len - 1] : NULL;
+    last = code == ERR_OK ? &w->gathering->items[w->gathering->len - 1] : NULL;
     if (last != NULL && last->end == OUTCOME_UNREACHED) /* no room: the store is known to be dead */
         last->end = OUTCOME_RELEASED;
     return code;

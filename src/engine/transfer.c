@@ -137,12 +137,8 @@ enum err_code transfer_note(struct transfer *t, const struct journal_entry *entr
     struct tracker_head head;
     enum err_code code;
 
-    transfer_books_take(t->lane->books);
     code = journal_add(journal, entry, e);
-    if (code == ERR_OK && durable)
-        code = journal_commit(journal, true, &head, e);
-    transfer_books_give(t->lane->books);
-    return code;
+    return code == ERR_OK && durable ? journal_commit(journal, true, &head, e) : code;
 }
 
 /* ---- completion ------------------------------------------------------------------------------------------ */

@@ -18,7 +18,7 @@
 
 #define TRANSFER_UPLOADS_MAX 32 /* stale uploads of one key that are looked after in one go */
 
-/* Tracker and journal, which the lanes share with the main thread. */
+/* The tracker, which the lanes share with the main thread. */
 struct transfer_books {
     pthread_mutex_t lock;
     atomic_int wanted; /* lanes that wait for it */

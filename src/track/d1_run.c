@@ -1,5 +1,6 @@
 /* d1_run: runs, and the head of the audit chain that every state change carries. */
 #include "track/d1.h"
+#include "track/row.h"
 
 #include <stdio.h>
 
@@ -53,10 +54,9 @@ enum err_code d1_run_heads(struct tracker *t, tracker_head_fn *fn, void *user, s
                     D1_NONE, e);
     for (const struct json *r = d1_answer_rows(&a, 0); code == ERR_OK && r != NULL;
          r = json_next(r)) {
-        const struct tracker_head h = {.log_id = d1_row_plain(r, 0),
-                                       .run_id = d1_row_plain(r, 1),
-                                       .seq = d1_row_number(r, 2),
-                                       .hash = d1_row_plain(r, 3)};
+        struct tracker_head h = {
+            .log_id = d1_row_plain(r, 0), .run_id = d1_row_plain(r, 1), .seq = d1_row_number(r, 2)};
+        row_hash(&h, d1_row_plain(r, 3));
         code = fn(user, &h, e);
     }
     d1_answer_release(&a);

@@ -1,5 +1,6 @@
 /* postgres_run: runs, and the head of the audit chain that every state change carries. */
 #include "track/postgres.h"
+#include "track/row.h"
 
 /* Several processes share one audit file: the head never goes back. */
 enum err_code postgres_run_put_head(struct postgres *p, const struct tracker_head *h, struct err *e)
@@ -42,12 +43,12 @@ enum err_code postgres_run_heads(struct tracker *t, tracker_head_fn *fn, void *u
     if (q == NULL)
         return postgres_code(e);
     for (int i = 0; code == ERR_OK && i < PQntuples(q); i++) {
-        const struct tracker_head h = {
+        struct tracker_head h = {
             .log_id = postgres_statement_text(q, i, 0),
             .run_id = postgres_statement_text(q, i, 1),
             .seq = postgres_statement_integer(q, i, 2),
-            .hash = postgres_statement_text(q, i, 3),
         };
+        row_hash(&h, postgres_statement_text(q, i, 3));
         code = fn(user, &h, e);
     }
     PQclear(q);

@@ -1,5 +1,7 @@
 #include "track/row.h"
 
+#include "blobferry/base/str.h"
+
 #include "blobferry/base/buf.h"
 
 #include <string.h>
@@ -45,4 +47,9 @@ enum err_code row_end(struct record_list *out, size_t before, bool *full, struct
     if (before == 0)
         return err_set(e, ERR_LIMIT, "one row needs more memory than a page may take");
     return ERR_OK;
+}
+
+void row_hash(struct tracker_head *h, const char *text)
+{
+    str_copy(h->hash, sizeof h->hash, text != NULL ? text : "");
 }

@@ -5,6 +5,7 @@
 
 #include "blobferry/base/err.h"
 #include "blobferry/model/record.h"
+#include "blobferry/track/tracker.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,5 +64,7 @@ void row_blame(struct record_list *out, const char **defect, const char *name, c
 /* After the row at out->items[before] was read: a second one of an id becomes the first one's defect; one for which there was no
  * room is taken back. ERR_LIMIT when not even one fits. */
 enum err_code row_end(struct record_list *out, size_t before, bool *full, struct err *e);
+/* The text stored as an audit head's hash; NULL: "". One that is too long stays too long. */
+void row_hash(struct tracker_head *h, const char *text);
 
 #endif

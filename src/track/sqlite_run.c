@@ -1,4 +1,5 @@
 /* sqlite_run: runs, and the head of the audit chain that every state change carries. */
+#include "track/row.h"
 #include "track/sqlite.h"
 
 /* Several processes share one audit file: the head never goes back. */
@@ -38,12 +39,12 @@ enum err_code sqlite_run_heads(struct tracker *t, tracker_head_fn *fn, void *use
         code = sqlite_statement_next(s, q, &row, e);
         if (code != ERR_OK || !row)
             break;
-        const struct tracker_head h = {
+        struct tracker_head h = {
             .log_id = (const char *)sqlite3_column_text(q, 0),
             .run_id = (const char *)sqlite3_column_text(q, 1),
             .seq = sqlite3_column_int64(q, 2),
-            .hash = (const char *)sqlite3_column_text(q, 3),
         };
+        row_hash(&h, (const char *)sqlite3_column_text(q, 3));
         code = fn(user, &h, e);
     }
     sqlite_statement_done(q);

@@ -15,6 +15,8 @@
  *     journal_add(j, &(struct journal_entry){.action = "upload_intent", .record = r}, e);  … (buffered)
  *     journal_commit(j, true, &head, e);           (one write, fsync; head is for tracker_apply)
  *     journal_close(j);
+ *
+ * Threads may add and commit at the same time: a commit takes along whatever is buffered.
  */
 #ifndef BLOBFERRY_ENGINE_JOURNAL_H
 #define BLOBFERRY_ENGINE_JOURNAL_H
@@ -71,7 +73,7 @@ enum err_code journal_add(struct journal *j, const struct journal_entry *entry, 
 size_t journal_pending(
     const struct journal
         *j); /* lines buffered; at most 4096 or 8 MiB, then journal_add commits by itself */
-/* Strings of *head belong to the journal and stay valid until the next commit. With nothing buffered: the current head. Any failure is
+/* Names in *head belong to the journal. With nothing buffered: the current head. Any failure is
  * sticky: nothing irreversible may follow. Only the head of a durable commit may go into the database: after a power cut, another
  * one would look like a cut tail. */
 enum err_code journal_commit(struct journal *j, bool durable, struct tracker_head *head,

@@ -64,11 +64,12 @@ enum err_code tracker_init(struct tracker *t, int *created, struct err *e);
 enum err_code tracker_prepare(struct tracker *t, struct err *e); /* ours only */
 
 /* ---- the head of the audit chain, stored with every state change ----------------------------------- */
+#define TRACKER_HASH_SIZE 72 /* more than SHA-256 in hex: a text that is cut is still too long */
 struct tracker_head {
     const char *log_id; /* of the audit file */
     const char *run_id;
     int64_t seq;
-    const char *hash; /* hex */
+    char hash[TRACKER_HASH_SIZE]; /* hex */
 };
 typedef enum err_code tracker_head_fn(void *user, const struct tracker_head *h, struct err *e);
 enum err_code tracker_heads(struct tracker *t, tracker_head_fn *fn, void *user, struct err *e);

@@ -133,7 +133,7 @@ static void test_journal_head_is_the_last_line(void **state)
     struct journal_report r;
     struct journal *j;
     struct tracker_head head;
-    char hash[65];
+    char hash[TRACKER_HASH_SIZE];
     int64_t seq;
     (void)state;
 

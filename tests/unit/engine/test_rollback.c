@@ -442,7 +442,7 @@ static void test_rollback_preview_shows_ten_and_counts_all(void **state)
 static void test_rollback_plan_hash_holds_the_run_to_the_preview(void **state)
 {
     struct rollback_world *r = *state;
-    char hash[65];
+    char hash[TRACKER_HASH_SIZE];
 
     rollback_world_three(r);
     assert_int_equal(rollback_world_look(r, false), ERR_OK);

@@ -43,7 +43,7 @@ static inline struct journal *trail_open(const struct trail *t, const char *run)
 
 /* n lines of one run, committed as one group; the head of the last is copied if asked for. */
 static inline void trail_write(const struct trail *t, const char *run, int n, int64_t *seq,
-                               char hash[65])
+                               char hash[TRACKER_HASH_SIZE])
 {
     struct journal *j = trail_open(t, run);
     struct tracker_head head = {0};
@@ -61,7 +61,7 @@ static inline void trail_write(const struct trail *t, const char *run, int n, in
     if (seq != NULL)
         *seq = head.seq;
     if (hash != NULL)
-        snprintf(hash, 65, "%s", head.hash);
+        memcpy(hash, head.hash, sizeof head.hash);
     journal_close(j);
 }
 
