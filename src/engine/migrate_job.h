@@ -18,7 +18,7 @@
 struct migrate_work {
     char **ids;
     size_t n;
-    int64_t files, bytes; /* still to do in them; bytes -1: not asked */
+    int64_t files, bytes; /* still to do in them; bytes -1: not known */
     int64_t elsewhere;    /* rows that other workers hold */
     bool more;            /* there may be other batches with work: not looked at yet */
 };

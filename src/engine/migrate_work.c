@@ -15,27 +15,44 @@ void migrate_work_release(struct migrate_work *w)
 
 /* ---- what was asked for ------------------------------------------------------------------------------------ */
 
-static enum err_code check_named(struct migrate_job *j, const char *batch_id, struct batch_list *l,
-                                 struct err *e)
+/* One row tells as much as all of them, and is found at once. */
+static enum err_code has_rows(struct migrate_job *j, const char *batch_id, bool *any, struct err *e)
+{
+    const struct tracker_filter f = {.batch_id = batch_id};
+    struct record_list list;
+
+    record_list_init(&list, 0);
+    const enum err_code code = tracker_records(j->g->tracker, &f, NULL, 1, &list, e);
+    *any = code == ERR_OK && list.len > 0;
+    record_list_release(&list);
+    return code;
+}
+
+static enum err_code check_named(struct migrate_job *j, const char *batch_id, struct err *e)
 {
     struct tracker_totals rows;
-    enum err_code code = tracker_batches(j->g->tracker, batch_id, 1, l, e);
+    bool exists = false, any = false;
+    enum err_code code = tracker_batch_exists(j->g->tracker, batch_id, &exists, e);
 
-    if (code != ERR_OK)
+    if (code == ERR_OK)
+        code = has_rows(j, batch_id, &any, e);
+    if (code != ERR_OK || (exists && any))
         return code;
-    if (l->len > 0 && state_counts_total(&l->items[0].counts) > 0)
-        return ERR_OK;
-    if (l->len > 0) {
-        err_set(e, ERR_NOTFOUND, "batch '%s' has no files", batch_id);
-        return err_hint(e, "add files with: blobferry plan");
-    }
+    /* also those that cannot be read one by one */
     code = tracker_totals(j->g->tracker, &(struct tracker_filter){.batch_id = batch_id}, &rows, e);
     if (code != ERR_OK)
         return code;
-    if (state_counts_total(&rows.counts) > 0) { /* orphans are reported, never guessed */
+    const int64_t n = state_counts_total(&rows.counts);
+    if (exists && n > 0)
+        return ERR_OK;
+    if (exists) {
+        err_set(e, ERR_NOTFOUND, "batch '%s' has no files", batch_id);
+        return err_hint(e, "add files with: blobferry plan");
+    }
+    if (n > 0) { /* orphans are reported, never guessed */
         err_set(e, ERR_NOTFOUND,
                 "batch '%s' is not in migration_batches, though %lld files name it", batch_id,
-                (long long)state_counts_total(&rows.counts));
+                (long long)n);
         return err_hint(e, "insert its row into migration_batches first");
     }
     err_set(e, ERR_NOTFOUND, "batch '%s' not found", batch_id);
@@ -49,7 +66,7 @@ enum err_code migrate_work_check(struct migrate_job *j, struct err *e)
 
     record_batches_init(&list, 0);
     for (size_t i = 0; code == ERR_OK && i < j->o.batch_count; i++)
-        code = check_named(j, j->o.batch_ids[i], &list, e);
+        code = check_named(j, j->o.batch_ids[i], e);
     if (code == ERR_OK && j->o.batch_count == 0 && !j->o.watch) {
         code = tracker_batches(j->g->tracker, NULL, 1, &list, e);
         if (code == ERR_OK && list.len == 0) {
@@ -77,28 +94,36 @@ static enum err_code add(struct migrate_work *w, const char *batch_id, struct er
     return ERR_OK;
 }
 
-/* Files of the batch that this round may take. */
-static enum err_code look_at(struct migrate_job *j, const struct batch *b, struct err *e)
+/* What this round may take, and what others may have left behind. */
+static unsigned wanted(const struct migrate_job *j)
 {
-    const int64_t *by = b->counts.by;
-    int64_t files = by[FILE_PENDING], elsewhere = 0;
-    bool left_behind = false;
-    enum err_code code = ERR_OK;
+    unsigned statuses = TRACKER_STATUS(FILE_PENDING) | TRACKER_STATUS(FILE_PROCESSING);
 
-    if (j->first_round && j->o.retry_failed)
-        files += by[FILE_FAILED];
-    if (j->first_round && j->o.again)
-        files += by[FILE_ROLLED_BACK];
-    if (by[FILE_PROCESSING] > 0)
-        code = recover_rows(&j->owners, j->g, b->batch_id, &left_behind, &elsewhere, e);
+    statuses |= j->first_round && j->o.retry_failed ? TRACKER_STATUS(FILE_FAILED) : 0;
+    statuses |= j->first_round && j->o.again ? TRACKER_STATUS(FILE_ROLLED_BACK) : 0;
+    return statuses;
+}
+
+/* Files of the batch that this round may take, and their bytes. */
+static enum err_code look_at(struct migrate_job *j, const char *batch_id, struct err *e)
+{
+    const struct tracker_filter f = {.batch_id = batch_id, .statuses = wanted(j)};
+    struct tracker_totals rows;
+    int64_t elsewhere = 0;
+    bool left_behind = false;
+    enum err_code code = tracker_totals(j->g->tracker, &f, &rows, e);
+
+    if (code == ERR_OK && rows.counts.by[FILE_PROCESSING] > 0)
+        code = recover_rows(&j->owners, j->g, batch_id, &left_behind, &elsewhere, e);
     if (code != ERR_OK)
         return code;
+    const int64_t files = state_counts_total(&rows.counts) - elsewhere;
     j->work.elsewhere += elsewhere;
-    files += by[FILE_PROCESSING] - elsewhere;
     if (files == 0)
         return ERR_OK;
     j->work.files += files;
-    return add(&j->work, b->batch_id, e);
+    j->work.bytes += rows.bytes;
+    return add(&j->work, batch_id, e);
 }
 
 static enum err_code add_open(void *user, const char *batch_id, struct err *e)
@@ -108,47 +133,33 @@ static enum err_code add_open(void *user, const char *batch_id, struct err *e)
 
 /* --all: the oldest ones that have something to do, and no more of them than a round needs (P10): a table of a hundred million rows is
  * not counted to begin. After a round in vain, and where failed rows are taken (once in a run), all of them. */
-static enum err_code look_at_open(struct migrate_job *j, struct batch_list *list, struct err *e)
+static enum err_code look_at_open(struct migrate_job *j, struct err *e)
 {
     const bool failed = j->first_round && j->o.retry_failed, again = j->first_round && j->o.again;
     const size_t most = failed || again || j->in_vain > 0 ? 0 : MIGRATE_OPEN;
-    unsigned statuses = TRACKER_STATUS(FILE_PENDING) | TRACKER_STATUS(FILE_PROCESSING);
     struct migrate_work open = {0};
+    enum err_code code = tracker_open_batches(j->g->tracker, wanted(j), most, add_open, &open, e);
 
-    statuses |= failed ? TRACKER_STATUS(FILE_FAILED) : 0;
-    statuses |= again ? TRACKER_STATUS(FILE_ROLLED_BACK) : 0;
-    enum err_code code = tracker_open_batches(j->g->tracker, statuses, most, add_open, &open, e);
-    for (size_t i = 0; code == ERR_OK && i < open.n; i++) {
-        code = tracker_batches(j->g->tracker, open.ids[i], 1, list, e);
-        if (code == ERR_OK && list->len > 0)
-            code = look_at(j, &list->items[0], e);
-    }
+    for (size_t i = 0; code == ERR_OK && i < open.n; i++)
+        code = look_at(j, open.ids[i], e);
     j->work.more = open.n == most;
+    if (j->work.more)
+        j->work.bytes = -1;
     migrate_work_release(&open);
     return code;
 }
 
-/* Bytes of what is to be done, for progress; with many batches that is not worth its queries. */
-static enum err_code count_bytes(struct migrate_job *j, struct err *e)
+/* A batch whose row has gone since has orphans, which are nobody's work. */
+static enum err_code look_at_named(struct migrate_job *j, struct err *e)
 {
-    struct tracker_filter f = {.statuses =
-                                   TRACKER_STATUS(FILE_PENDING) | TRACKER_STATUS(FILE_PROCESSING)};
     enum err_code code = ERR_OK;
 
-    if (j->work.n > MIGRATE_WINDOW) {
-        j->work.bytes = -1;
-        return ERR_OK;
-    }
-    if (j->o.retry_failed)
-        f.statuses |= TRACKER_STATUS(FILE_FAILED);
-    if (j->o.again)
-        f.statuses |= TRACKER_STATUS(FILE_ROLLED_BACK);
-    for (size_t i = 0; code == ERR_OK && i < j->work.n; i++) {
-        struct tracker_totals t;
+    for (size_t i = 0; code == ERR_OK && i < j->o.batch_count; i++) {
+        bool exists = false;
 
-        f.batch_id = j->work.ids[i];
-        code = tracker_totals(j->g->tracker, &f, &t, e);
-        j->work.bytes += code == ERR_OK ? t.bytes : 0;
+        code = tracker_batch_exists(j->g->tracker, j->o.batch_ids[i], &exists, e);
+        if (code == ERR_OK && exists)
+            code = look_at(j, j->o.batch_ids[i], e);
     }
     return code;
 }
@@ -191,8 +202,6 @@ static enum err_code glance(struct migrate_job *j, bool *work, struct err *e)
 
 enum err_code migrate_work_find(struct migrate_job *j, struct err *e)
 {
-    struct batch_list list;
-    size_t named = j->o.batch_count;
     bool work = false;
     enum err_code code = recover_owners_find(&j->owners, j->g, e);
 
@@ -202,18 +211,7 @@ enum err_code migrate_work_find(struct migrate_job *j, struct err *e)
     if (code != ERR_OK || !work)
         return code;
     j->work.elsewhere = 0; /* counted once more */
-    record_batches_init(&list, 0);
-    for (size_t i = 0; code == ERR_OK && i < named; i++) {
-        code = tracker_batches(j->g->tracker, j->o.batch_ids[i], 1, &list, e);
-        if (code == ERR_OK && list.len > 0)
-            code = look_at(j, &list.items[0], e);
-    }
-    if (code == ERR_OK && named == 0)
-        code = look_at_open(j, &list, e);
-    record_batches_release(&list);
-    if (code == ERR_OK && j->work.n > 0 && j->first_round)
-        code = count_bytes(j, e);
-    return code;
+    return j->o.batch_count > 0 ? look_at_named(j, e) : look_at_open(j, e);
 }
 
 enum err_code migrate_work_left(struct migrate_job *j, struct tracker_totals *out, struct err *e)

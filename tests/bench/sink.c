@@ -117,6 +117,8 @@ static int listen_on(const struct sink_options *options)
     return fd;
 }
 
+enum { TLS_AHEAD = 64 << 10 }; /* read from the socket at once: some records */
+
 static SSL_CTX *tls_new(const struct sink_options *options)
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
@@ -128,6 +130,7 @@ static SSL_CTX *tls_new(const struct sink_options *options)
     }
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(tls, 1);
+    SSL_CTX_set_default_read_buffer_len(tls, TLS_AHEAD);
     return tls;
 }
 
