@@ -33,6 +33,7 @@ struct log {
     off_t size;   /* bytes of whole lines */
     int64_t lost; /* lines not written since the last one that was */
     bool holding;
+    struct buf line; /* the one that is being made */
     struct buf held; /* whole lines that are written together */
     int64_t held_lines;
     atomic_int failure; /* errno of the first line that could not be written */
@@ -93,6 +94,7 @@ enum err_code log_open(struct log **out, const struct log_options *o, struct err
     l->fd = -1;
     l->json = o->json;
     l->level = o->level;
+    buf_init(&l->line, LINE_MAX_BYTES);
     buf_init(&l->held, HELD_BYTES + LINE_MAX_BYTES);
     pthread_mutex_init(&l->lock, NULL);
     l->command = safe_command(o->command);
@@ -153,21 +155,20 @@ static bool put_event(struct log *l, enum log_level level, const char *event,
                                   .command = l->command,
                                   .run_id = l->run_id,
                                   .event = event};
-    struct buf b;
+    struct buf *b = &l->line;
     bool ok;
 
-    buf_init(&b, LINE_MAX_BYTES);
-    ok = log_line_render(&b, l->json, &line, fields);
+    buf_reset(b);
+    ok = log_line_render(b, l->json, &line, fields);
     if (!ok && l->failure == 0)
         l->failure = ENOMEM;
-    if (ok && l->holding && buf_append(&l->held, b.data, b.len)) {
+    if (ok && l->holding && buf_append(&l->held, b->data, b->len)) {
         l->held_lines++;
         if (l->held.len >= HELD_BYTES)
             write_held(l);
     } else {
-        ok = ok && put(l, &b);
+        ok = ok && put(l, b);
     }
-    buf_release(&b);
     return ok;
 }
 
@@ -241,6 +242,7 @@ void log_close(struct log *l)
         write_held(l);
         close(l->fd);
     }
+    buf_release(&l->line);
     buf_release(&l->held);
     pthread_mutex_destroy(&l->lock);
     free(l->path);

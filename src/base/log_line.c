@@ -1,11 +1,13 @@
 /* log_line: one event rendered as one line. Texts are redacted whole before they are cut or escaped,
- * because an escape inside a secret would hide it from redaction; the line is redacted once more. */
+ * because an escape inside a secret would hide it from redaction; the line is redacted once more. A text
+ * that is neither cut nor escaped stands in the line as it is: there it is sought with the line, and only
+ * where a secret is found the line is made anew, with care. */
 #include "log_line.h"
 
+#include "blobferry/base/plain.h"
 #include "blobferry/base/secret.h"
 #include "blobferry/base/str.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,12 +40,32 @@ static int split_time(int64_t ms, struct tm *tm)
     return rest;
 }
 
+/* Many events fall into one second: its text is kept. */
 void log_line_time(char dst[32], int64_t ms)
 {
-    struct tm tm;
-    const int rest = split_time(ms, &tm);
-    const size_t n = strftime(dst, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(dst + n, 32 - n, ".%03dZ", rest);
+    static _Thread_local char text[32];
+    static _Thread_local int64_t second = INT64_MIN;
+    static _Thread_local size_t n;
+    const int rest = (int)(ms % 1000) + (ms % 1000 < 0 ? 1000 : 0);
+    const int64_t now = ms / 1000 - (ms % 1000 < 0 ? 1 : 0);
+
+    if (now != second) {
+        struct tm tm;
+        (void)split_time(ms, &tm);
+        n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+        second = now;
+    }
+    memcpy(dst, text, n);
+    if (n > 32 - 6) {
+        snprintf(dst + n, 32 - n, ".%03dZ", rest);
+        return;
+    }
+    dst[n] = '.';
+    dst[n + 1] = (char)('0' + rest / 100);
+    dst[n + 2] = (char)('0' + rest / 10 % 10);
+    dst[n + 3] = (char)('0' + rest % 10);
+    dst[n + 4] = 'Z';
+    dst[n + 5] = '\0';
 }
 
 void log_line_stamp(char dst[32], int64_t ms)
@@ -72,10 +94,7 @@ static void escape(struct buf *b, bool json, const char *s, size_t n)
     uint32_t point;
 
     while (n > 0) {
-        size_t plain = 0;
-        while (plain < n && s[plain] >= ' ' && s[plain] < 0x7f && s[plain] != quote &&
-               s[plain] != '\\')
-            plain++;
+        const size_t plain = plain_length(s, n, quote);
         if (plain > 0) {
             buf_append(b, s, plain);
             s += plain;
@@ -98,9 +117,8 @@ static void escape(struct buf *b, bool json, const char *s, size_t n)
 }
 
 /* A value in quotes, redacted, cut to LOG_LINE_TEXT_MAX on a character's border. */
-static void quoted(struct buf *b, bool json, const char *s)
+static void quoted_careful(struct buf *b, bool json, const char *s, size_t n)
 {
-    const size_t n = strnlen(s, REDACT_WINDOW);
     char *copy = malloc(n + 1);
     size_t shown = n;
 
@@ -123,6 +141,20 @@ static void quoted(struct buf *b, bool json, const char *s)
     free(copy);
 }
 
+static void quoted(struct buf *b, bool json, const char *s, bool careful)
+{
+    const char quote = json ? '"' : '\'';
+    const size_t n = strnlen(s, REDACT_WINDOW);
+
+    if (careful || n > LOG_LINE_TEXT_MAX || plain_length(s, n, quote) < n) {
+        quoted_careful(b, json, s, n);
+        return;
+    }
+    buf_char(b, quote);
+    buf_append(b, s, n);
+    buf_char(b, quote);
+}
+
 /* Names come from our own code, yet none may break the line or hide the fields in front. */
 static void field_name(struct buf *b, bool json, const char *name)
 {
@@ -136,50 +168,82 @@ static void field_name(struct buf *b, bool json, const char *name)
         buf_str(b, "\":");
         return;
     }
+    const size_t n = strlen(name), at = b->len + 1;
     buf_char(b, ' ');
-    for (; *name != '\0'; name++)
-        buf_char(b, *name > ' ' && *name < 0x7F && *name != '=' && *name != '\'' ? *name : '_');
+    if (!buf_append(b, name, n))
+        return;
+    for (char *c = b->data + at; *c != '\0'; c++) {
+        if (*c <= ' ' || *c >= 0x7F || *c == '=' || *c == '\'')
+            *c = '_';
+    }
     buf_char(b, '=');
 }
 
-static void render_fields(struct buf *b, bool json, const struct log_field *f)
+static void integer(struct buf *b, int64_t value)
+{
+    char room[PLAIN_INTEGER];
+    size_t n;
+    const char *digits = plain_integer(room, value, &n);
+
+    buf_append(b, digits, n);
+}
+
+static void render_fields(struct buf *b, bool json, const struct log_field *f, bool careful)
 {
     for (; f != NULL && f->name != NULL; f++) {
         field_name(b, json, f->name);
         if (f->type == LOG_INT)
-            buf_printf(b, "%" PRId64, f->integer);
+            integer(b, f->integer);
         else if (f->text == NULL)
             buf_str(b, "null");
         else
-            quoted(b, json, f->text);
+            quoted(b, json, f->text, careful);
     }
+}
+
+static void render(struct buf *b, bool json, const struct log_line *line,
+                   const struct log_field *fields, bool careful)
+{
+    const char *level = log_line_level(line->level);
+    char time_text[32];
+
+    log_line_time(time_text, line->time_ms);
+    if (json) {
+        buf_str(b, "{\"time\":\"");
+        buf_str(b, time_text);
+        buf_str(b, "\",\"level\":\"");
+        buf_str(b, level);
+        buf_str(b, "\",\"command\":");
+        quoted(b, true, line->command, careful);
+        if (line->run_id != NULL) {
+            buf_str(b, ",\"run\":");
+            quoted(b, true, line->run_id, careful);
+        }
+        buf_str(b, ",\"event\":");
+        quoted(b, true, line->event, careful);
+    } else {
+        buf_str(b, time_text);
+        buf_char(b, ' ');
+        buf_str(b, level);
+        buf_append(b, "      ", 6 - strlen(level)); /* as wide as the longest, and one */
+        escape(b, false, line->event, strlen(line->event));
+    }
+    render_fields(b, json, fields, careful);
+    buf_str(b, json ? "}" : "");
 }
 
 bool log_line_render(struct buf *b, bool json, const struct log_line *line,
                      const struct log_field *fields)
 {
     const size_t start = b->len;
-    const char *level = log_line_level(line->level);
-    char time_text[32];
 
-    log_line_time(time_text, line->time_ms);
-    if (json) {
-        buf_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"command\":", time_text, level);
-        quoted(b, true, line->command);
-        if (line->run_id != NULL) {
-            buf_str(b, ",\"run\":");
-            quoted(b, true, line->run_id);
-        }
-        buf_str(b, ",\"event\":");
-        quoted(b, true, line->event);
-    } else {
-        buf_printf(b, "%s %-5s ", time_text, level);
-        escape(b, false, line->event, strlen(line->event));
+    render(b, json, line, fields, false);
+    if (buf_ok(b) && secret_within(b->data + start, b->len - start)) { /* hardly ever */
+        b->len = start;
+        render(b, json, line, fields, true);
+        if (buf_ok(b))
+            secret_redact(b->data + start, b->len - start);
     }
-    render_fields(b, json, fields);
-    buf_str(b, json ? "}" : "");
-    if (buf_ok(b) && b->len > start)
-        secret_redact(b->data + start, b->len - start);
     buf_char(b, '\n');
     return buf_ok(b);
 }

@@ -242,6 +242,14 @@ static size_t first_in(const char *text, size_t len)
     return first;
 }
 
+bool secret_within(const char *text, size_t len)
+{
+    pthread_mutex_lock(&registry_lock);
+    const bool within = first_in(text, len) < len;
+    pthread_mutex_unlock(&registry_lock);
+    return within;
+}
+
 void secret_redact(char *text, size_t len)
 {
     size_t covered = 0;

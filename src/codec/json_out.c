@@ -1,5 +1,6 @@
 /* json_out: writing. What leaves here is pure in every reader: no raw control character, line
  * separator or bidi mark (F2), and bytes that are no text say so instead of being bent into it. */
+#include "blobferry/base/plain.h"
 #include "blobferry/base/str.h"
 #include "blobferry/codec/json.h"
 #include "blobferry/codec/text.h"
@@ -50,6 +51,20 @@ static size_t must_escape(const unsigned char *p, size_t n, unsigned *c)
     return mark ? 3 : 0;
 }
 
+/* Of n bytes that all stand for themselves. */
+static void quote_plain(struct buf *b, const char *s, size_t n)
+{
+    if (!buf_reserve(b, n + 2))
+        return;
+    char *at = b->data + b->len;
+    *at++ = '"';
+    if (n > 0)
+        memcpy(at, s, n);
+    at[n] = '"';
+    at[n + 1] = '\0';
+    b->len += n + 2;
+}
+
 static void quote(struct buf *b, const char *s, size_t n)
 {
     const unsigned char *p = (const unsigned char *)s;
@@ -95,8 +110,9 @@ static void lead(struct json_out *o, const char *name)
     if (o->depth > JSON_DEPTH_MAX)
         return; /* spoilt when it was opened */
     const int level = o->depth - 1;
-    if ((name == NULL) != o->array[level] ||
-        (name != NULL && !str_utf8_valid(name, strlen(name)))) {
+    const size_t n = name == NULL ? 0 : strlen(name);
+    const bool plain = plain_length(name, n, '"') == n;
+    if ((name == NULL) != o->array[level] || (!plain && !str_utf8_valid(name, n))) {
         spoil(o);
         return;
     }
@@ -106,8 +122,13 @@ static void lead(struct json_out *o, const char *name)
     new_line(o);
     if (name == NULL)
         return;
-    quote(o->b, name, strlen(name));
-    (void)buf_str(o->b, o->indent > 0 ? ": " : ":");
+    if (plain)
+        quote_plain(o->b, name, n);
+    else
+        quote(o->b, name, n);
+    (void)buf_char(o->b, ':');
+    if (o->indent > 0)
+        (void)buf_char(o->b, ' ');
 }
 
 static void open_level(struct json_out *o, const char *name, bool array)
@@ -157,7 +178,12 @@ void json_out_string(struct json_out *o, const char *name, const char *value)
 
 void json_out_bytes(struct json_out *o, const char *name, const void *p, size_t n)
 {
-    if (n == 0 || (memchr(p, '\0', n) == NULL && str_utf8_valid(p, n))) {
+    if (plain_length(p, n, '"') == n) {
+        lead(o, name);
+        quote_plain(o->b, p, n);
+        return;
+    }
+    if (memchr(p, '\0', n) == NULL && str_utf8_valid(p, n)) {
         lead(o, name);
         quote(o->b, p, n);
         return;
@@ -178,8 +204,12 @@ void json_out_bytes(struct json_out *o, const char *name, const void *p, size_t 
 
 void json_out_integer(struct json_out *o, const char *name, int64_t value)
 {
+    char room[PLAIN_INTEGER];
+    size_t n;
+    const char *digits = plain_integer(room, value, &n);
+
     lead(o, name);
-    (void)buf_printf(o->b, "%lld", (long long)value);
+    (void)buf_append(o->b, digits, n);
 }
 
 void json_out_boolean(struct json_out *o, const char *name, bool value)

@@ -1,6 +1,7 @@
 /* journal_line: making lines. Taking them apart is in journal_line_scan. */
 #include "engine/journal_line.h"
 
+#include "blobferry/base/plain.h"
 #include "blobferry/base/secret.h"
 #include "blobferry/base/str.h"
 #include "blobferry/codec/json.h"
@@ -22,15 +23,13 @@ bool journal_line_name_ok(const char *name)
     return true;
 }
 
-/* Texts come from databases and file systems: one of 1 GB must not stop the run or fill the disk. */
-static void put_text(struct json_out *o, const char *name, const char *value)
+/* Texts come from databases and file systems: one of 1 GB must not stop the run or fill the disk. Redacted by itself: an escape inside
+ * a secret would hide it, and a cut. */
+static void put_careful(struct json_out *o, const char *name, const char *value, size_t n)
 {
     char shown[TEXT_MAX + 1], hash[DIGEST_SHA256_HEX];
-    size_t n, cut;
+    size_t cut;
 
-    if (value == NULL)
-        return;
-    n = strlen(value);
     str_copy(shown, sizeof shown, value);
     secret_redact(shown, strlen(shown));
     if (n <= TEXT_MAX) {
@@ -48,7 +47,20 @@ static void put_text(struct json_out *o, const char *name, const char *value)
     json_out_end(o);
 }
 
-static void put_members(struct json_out *o, const struct journal_entry *entry)
+/* One that is neither cut nor escaped stands in the line as it is: unless `careful`, the line is searched for secrets instead. */
+static void put_text(struct json_out *o, const char *name, const char *value, bool careful)
+{
+    const size_t n = value == NULL ? 0 : strlen(value);
+
+    if (value == NULL)
+        return;
+    if (careful || n > TEXT_MAX || plain_length(value, n, '"') < n)
+        put_careful(o, name, value, n);
+    else
+        json_out_bytes(o, name, value, n);
+}
+
+static void put_members(struct json_out *o, const struct journal_entry *entry, bool careful)
 {
     const struct {
         const char *name, *value;
@@ -71,7 +83,7 @@ static void put_members(struct json_out *o, const struct journal_entry *entry)
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        put_text(o, texts[i].name, texts[i].value);
+        put_text(o, texts[i].name, texts[i].value, careful);
     if (entry->has_size)
         json_out_integer(o, "size", entry->size);
     if (entry->has_duration)
@@ -114,24 +126,33 @@ static bool action_ok(const char *action)
            !str_eq(action, "log_begin") && !str_eq(action, "torn_tail");
 }
 
-enum err_code journal_line_members(struct buf *b, const struct journal_entry *entry, struct err *e)
+/* Without braces: what stands before them is not known yet. */
+static void members(struct buf *b, const struct journal_entry *entry, bool careful)
 {
     struct json_out o;
+
+    buf_reset(b);
+    json_out_init(&o, b, 0);
+    json_out_object(&o, NULL);
+    put_members(&o, entry, careful);
+    json_out_end(&o);
+    if (!buf_ok(b))
+        return;
+    b->len--;
+    memmove(b->data, b->data + 1, --b->len);
+    b->data[b->len] = '\0';
+}
+
+enum err_code journal_line_members(struct buf *b, const struct journal_entry *entry, struct err *e)
+{
     enum err_code code = ERR_OK;
 
     if (!action_ok(entry->action))
         return err_set(e, ERR_GENERAL, "'%s' is no audit action",
                        entry->action == NULL ? "" : entry->action);
-    buf_reset(b);
-    json_out_init(&o, b, 0);
-    json_out_object(&o, NULL);
-    put_members(&o, entry);
-    json_out_end(&o);
-    if (buf_ok(b)) { /* without braces: what stands before them is not known yet */
-        b->len--;
-        memmove(b->data, b->data + 1, --b->len);
-        b->data[b->len] = '\0';
-    }
+    members(b, entry, false);
+    if (buf_ok(b) && secret_within(b->data, b->len)) /* hardly ever */
+        members(b, entry, true);
     if (entry->extra_json != NULL)
         code = put_extra(b, entry->extra_json, e);
     if (code == ERR_OK && !buf_ok(b))
@@ -144,9 +165,19 @@ bool journal_line_append(struct buf *b, struct digest *sha, const struct journal
 {
     const size_t start = b->len;
     unsigned char raw[DIGEST_MAX];
+    char room[PLAIN_INTEGER];
+    size_t n;
+    const char *seq = plain_integer(room, head->seq, &n);
 
-    (void)buf_printf(b, "{\"v\":1,\"time\":\"%.24s\",\"log\":\"%s\",\"run\":\"%s\",\"seq\":%lld,",
-                     head->time, head->log, head->run, (long long)head->seq);
+    (void)buf_str(b, "{\"v\":1,\"time\":\"");
+    (void)buf_append(b, head->time, strnlen(head->time, 24));
+    (void)buf_str(b, "\",\"log\":\"");
+    (void)buf_str(b, head->log);
+    (void)buf_str(b, "\",\"run\":\"");
+    (void)buf_str(b, head->run);
+    (void)buf_str(b, "\",\"seq\":");
+    (void)buf_append(b, seq, n);
+    (void)buf_char(b, ',');
     (void)buf_str(b, members);
     (void)buf_char(b, '}');
     if (!buf_ok(b))

@@ -27,5 +27,7 @@ void secret_release(struct secret *s); /* wipes */
 
 /* Replace every registered secret of at least 6 bytes in text[0..len) by '*' in place. */
 void secret_redact(char *text, size_t len);
+/* Would it change anything? */
+bool secret_within(const char *text, size_t len);
 
 #endif

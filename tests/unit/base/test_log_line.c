@@ -85,6 +85,12 @@ static void test_log_line_times_are_utc_with_milliseconds(void **state)
     assert_string_equal(dst, "2100-01-01T00:00:00.007Z");
     log_line_time(dst, INT64_C(951782400000)); /* a leap day */
     assert_string_equal(dst, "2000-02-29T00:00:00.000Z");
+    log_line_time(dst, INT64_C(951782400999)); /* the same second, and the one before */
+    assert_string_equal(dst, "2000-02-29T00:00:00.999Z");
+    log_line_time(dst, INT64_C(951782399999));
+    assert_string_equal(dst, "2000-02-28T23:59:59.999Z");
+    log_line_time(dst, INT64_MIN);
+    assert_true(strlen(dst) < sizeof dst);
     log_line_time(dst, INT64_MAX);
     log_line_stamp(dst, INT64_MIN);
     assert_true(strlen(dst) < sizeof dst);

@@ -13,6 +13,7 @@ static void redacts_to(const char *text, const char *expected)
 {
     char copy[256];
     snprintf(copy, sizeof copy, "%s", text);
+    assert_int_equal(secret_within(copy, strlen(copy)), strcmp(text, expected) != 0);
     secret_redact(copy, strlen(copy));
     assert_string_equal(copy, expected);
 }

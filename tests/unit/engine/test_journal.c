@@ -239,6 +239,40 @@ static void test_journal_redacts_secrets(void **state)
     trail_release(&t);
 }
 
+/* Texts are redacted one by one: what looks like a secret from one into the next is the line's own form. */
+static void test_journal_redacts_texts_not_the_line(void **state)
+{
+    static const char across[] = "f-1\",\"record_id\":\"r-1", odd[] = "q\"u\\o\nte";
+    struct trail t;
+    struct journal *j;
+    struct secret s, u;
+    (void)state;
+
+    trail_init(&t);
+    secret_init(&s);
+    secret_init(&u);
+    assert_int_equal(secret_set(&s, across, sizeof across - 1, NULL), ERR_OK);
+    assert_int_equal(secret_set(&u, odd, sizeof odd - 1, NULL), ERR_OK);
+    j = trail_open(&t, "run-1");
+    assert_int_equal(journal_add(j,
+                                 &(struct journal_entry){.action = "claim",
+                                                         .file_id = "f-1",
+                                                         .record_id = "r-1",
+                                                         .detail = odd,
+                                                         .error = across},
+                                 NULL),
+                     ERR_OK);
+    assert_int_equal(journal_commit(j, true, NULL, NULL), ERR_OK);
+    journal_close(j);
+    trail_load(&t);
+    assert_non_null(strstr(t.data,
+                           "\"file_id\":\"f-1\",\"record_id\":\"r-1\",\"detail\":\"********\","
+                           "\"error\":\"*********************\","));
+    secret_release(&u);
+    secret_release(&s);
+    trail_release(&t);
+}
+
 static void test_journal_refuses_what_is_no_entry(void **state)
 {
     struct trail t;
@@ -500,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_journal_commits_by_itself_when_much_is_buffered),
         cmocka_unit_test(test_journal_cuts_texts_that_are_too_long),
         cmocka_unit_test(test_journal_redacts_secrets),
+        cmocka_unit_test(test_journal_redacts_texts_not_the_line),
         cmocka_unit_test(test_journal_refuses_what_is_no_entry),
         cmocka_unit_test(test_journal_is_shared_by_processes),
         cmocka_unit_test(test_journal_two_writers_take_turns),
