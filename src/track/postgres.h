@@ -19,7 +19,7 @@
 #include <libpq-fe.h>
 
 #define POSTGRES_TEXT_MAX    ((size_t)64 << 10) /* bytes of an id, key, path, name, checksum */
-#define POSTGRES_OWN_VERSION 1
+#define POSTGRES_OWN_VERSION 2
 #define POSTGRES_OWN_TABLES  5
 #define POSTGRES_BUSY_MS     10000
 
@@ -90,6 +90,10 @@ struct postgres_info { /* what is known of the schema */
 };
 /* Finds r from m. */
 #define POSTGRES_RECORDS_ON "r.record_id = m.id::text COLLATE \"default\""
+/* The lease of each row of m (few of them), one by one by index, whatever old statistics say of either table. */
+#define POSTGRES_LEASES                                                                            \
+    "LATERAL (SELECT r.lease_owner, r.lease_until FROM blobferry_records AS r"                     \
+    " WHERE " POSTGRES_RECORDS_ON " OFFSET 0) AS r"
 
 enum postgres_fault {
     POSTGRES_FAULT_NONE,
@@ -208,11 +212,10 @@ struct postgres_work {
     /* Everything it tells its caller is set anew at each call. */
     enum err_code (*run)(struct postgres *p, void *user, struct err *e);
     void *user;
-    bool once; /* cannot be run twice: no retry once it has begun */
-    bool bare; /* neither looks at the schema nor makes our tables */
-    bool
-        by_index; /* touches few rows: the planner is kept from whole tables, whatever old statistics say */
-    bool reading; /* one consistent snapshot (REPEATABLE READ, READ ONLY) and nothing is written */
+    bool once;     /* cannot be run twice: no retry once it has begun */
+    bool bare;     /* neither looks at the schema nor makes our tables */
+    bool by_index; /* few rows: the planner is kept from whole tables, whatever it knows */
+    bool reading;  /* one consistent snapshot (REPEATABLE READ, READ ONLY) and nothing is written */
 };
 /* BEGIN, run, COMMIT; retried within p->busy_ms. If the connection is lost at COMMIT, the server is asked what became of the
  * transaction. Unless bare, the schema is known to be usable and (when writing) our tables are there before run is called. */
@@ -240,8 +243,7 @@ void postgres_type_as(struct buf *sql, const char *expr, const struct postgres_c
 /* ---- postgres_ddl.c, postgres_schema.c ------------------------------------------------------------------------------------- */
 struct postgres_ddl_table {
     const char *name;
-    const char
-        *columns; /* needed, separated by blanks; after ';' those that are used where they are */
+    const char *columns; /* needed, separated by blanks; after ';' those used where they are */
     const char *create;  /* the contract's table */
     const char *indexes; /* helpful ones, made only along with the table */
 };
@@ -266,8 +268,7 @@ enum err_code postgres_schema_inspect(struct tracker *t, struct tracker_schema *
 enum err_code postgres_schema_require(struct tracker *t, struct err *e);
 enum err_code postgres_schema_init(struct tracker *t, int *created, struct err *e);
 enum err_code postgres_schema_prepare(struct tracker *t, struct err *e);
-enum err_code postgres_schema_own(struct postgres *p,
-                                  struct err *e); /* the same inside a transaction */
+enum err_code postgres_schema_own(struct postgres *p, struct err *e); /* inside a transaction */
 
 /* ---- postgres_wait.c: hints of new batches ---- */
 enum err_code postgres_wait_tell(struct postgres *p, struct err *e); /* inside a transaction */
@@ -303,8 +304,7 @@ void postgres_select_bind(struct postgres_select *q, struct postgres_arg a, cons
 void postgres_select_id(struct postgres_select *q, const struct postgres_column *c,
                         const char *text);
 bool postgres_select_ok(const struct postgres_select *q, struct err *e);
-const char *
-postgres_select_status(const struct postgres *p); /* m.status as text, by index where it can be */
+const char *postgres_select_status(const struct postgres *p); /* m.status as text, by index */
 /* " AND …" for the dates of the filter. */
 void postgres_select_dates(struct postgres_select *q, const struct postgres *p,
                            const struct tracker_filter *f);
@@ -374,7 +374,7 @@ enum err_code postgres_refresh_one(struct postgres *p, const char *batch_id, int
 enum err_code postgres_restore(struct tracker *t, const struct tracker_restore *r,
                                struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 
-/* ---- postgres_claim.c, postgres_lease.c, postgres_apply.c, postgres_pointer.c, postgres_shared.c ------------------------------------------ */
+/* ---- postgres_claim.c (more in postgres_claim.h), postgres_lease.c, postgres_apply.c, postgres_pointer.c, postgres_shared.c ------------------------------------------ */
 enum err_code postgres_claim(struct tracker *t, const struct tracker_claim *c,
                              struct record_list *out, struct err *e);
 enum err_code postgres_lease_bury(struct postgres *p, const struct tracker_claim *c, struct err *e);

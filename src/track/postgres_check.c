@@ -130,7 +130,7 @@ enum err_code postgres_check_upgrade(struct tracker *t, const struct tracker_upg
 {
     struct postgres *p = postgres_of(t);
     const int from = p->info.schema.version;
-    enum err_code code = o->dry_run ? ERR_OK : postgres_schema_prepare(t, e);
+    enum err_code code = o->dry_run ? ERR_OK : postgres_schema_upgrade(t, e);
 
     for (int v = from; code == ERR_OK && v < POSTGRES_OWN_VERSION; v++)
         code = fn(user,

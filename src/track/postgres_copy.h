@@ -26,4 +26,7 @@ enum err_code postgres_check_missing(struct tracker *t, tracker_step_fn *fn, voi
 enum err_code postgres_check_upgrade(struct tracker *t, const struct tracker_upgrade *o,
                                      tracker_step_fn *fn, void *user, struct err *e);
 
+/* postgres_schema.c: our tables to the newest version, or why not (postgres_schema_prepare goes on with older ones) */
+enum err_code postgres_schema_upgrade(struct tracker *t, struct err *e);
+
 #endif

@@ -131,4 +131,11 @@ static const char version_1[] =
     "CREATE TABLE %blobferry_schema (version INTEGER NOT NULL);"
     "INSERT INTO %blobferry_schema (version) VALUES (1);";
 
-const char *const postgres_ddl_own[POSTGRES_OWN_VERSION] = {version_1};
+/* A claim and a result each make a new version of a row of blobferry_records. Where no index has a column that they change, and the page
+ * has room, the new version needs no index entries (HOT) and the old one is pruned with no VACUUM. Who holds which rows is found from
+ * file_migrations by status. */
+static const char version_2[] = "DROP INDEX IF EXISTS %blobferry_ix_records_lease;"
+                                "ALTER TABLE %blobferry_records SET (fillfactor = 35);"
+                                "UPDATE %blobferry_schema SET version = 2;";
+
+const char *const postgres_ddl_own[POSTGRES_OWN_VERSION] = {version_1, version_2};

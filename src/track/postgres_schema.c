@@ -1,10 +1,13 @@
 /* postgres_schema: requiring the tables, and making what is missing. Our own tables are made beside file_migrations, wherever the search
  * path finds that. */
-#include "track/postgres.h"
-
 #include "blobferry/base/str.h"
+#include "track/postgres_copy.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* How long a change of tables that are in use waits for them: whoever comes after it has to wait as well. */
+#define CHANGE_WAIT_MS 1000
 
 static bool usable(const struct postgres *p)
 {
@@ -89,6 +92,25 @@ static enum err_code make_own(struct postgres *p, const char *ddl, struct err *e
     return code;
 }
 
+static enum err_code set_patience(struct postgres *p, int ms, struct err *e)
+{
+    char sql[64];
+
+    snprintf(sql, sizeof sql, "SET LOCAL lock_timeout = %d", ms);
+    return postgres_statement_script(p, sql, "make our tables", e);
+}
+
+/* From version v to v + 1. */
+static enum err_code change_own(struct postgres *p, int v, struct err *e)
+{
+    const int wait = p->busy_ms < CHANGE_WAIT_MS ? p->busy_ms : CHANGE_WAIT_MS;
+    enum err_code code = set_patience(p, wait, e);
+
+    if (code == ERR_OK)
+        code = make_own(p, postgres_ddl_own[v], e);
+    return code == ERR_OK ? set_patience(p, p->busy_ms, e) : code;
+}
+
 struct making {
     bool contract;
     int created;
@@ -118,8 +140,8 @@ static enum err_code make(struct postgres *p, void *user, struct err *e)
     if (code == ERR_OK)
         code = postgres_look(p, e);
     for (int v = p->info.schema.version; code == ERR_OK && v < POSTGRES_OWN_VERSION; v++) {
-        code = make_own(p, postgres_ddl_own[v], e);
-        m->created += code == ERR_OK ? POSTGRES_OWN_TABLES : 0;
+        code = v == 0 ? make_own(p, postgres_ddl_own[v], e) : change_own(p, v, e);
+        m->created += code == ERR_OK && v == 0 ? POSTGRES_OWN_TABLES : 0;
     }
     return code;
 }
@@ -154,7 +176,7 @@ enum err_code postgres_schema_init(struct tracker *t, int *created, struct err *
     return code == ERR_OK ? require(p, e) : code;
 }
 
-enum err_code postgres_schema_prepare(struct tracker *t, struct err *e)
+enum err_code postgres_schema_upgrade(struct tracker *t, struct err *e)
 {
     struct postgres *p = postgres_of(t);
     int created = 0;
@@ -163,4 +185,19 @@ enum err_code postgres_schema_prepare(struct tracker *t, struct err *e)
     if (code == ERR_OK && p->info.schema.version < POSTGRES_OWN_VERSION)
         code = make_missing(p, false, &created, e);
     return code;
+}
+
+/* Tables of an older version do as well, only slower: no work is put off because somebody reads them for hours (pg_dump), or because another
+ * role owns them. `db upgrade` tells. */
+enum err_code postgres_schema_prepare(struct tracker *t, struct err *e)
+{
+    struct postgres *p = postgres_of(t);
+    enum err_code code = postgres_schema_upgrade(t, e);
+
+    if (code == ERR_OK || !p->info.schema.own ||
+        (p->fault != POSTGRES_FAULT_BUSY && !str_eq(p->sqlstate, "42501")))
+        return code;
+    if (e != NULL)
+        err_init(e);
+    return postgres_look(p, e);
 }

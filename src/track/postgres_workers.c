@@ -3,38 +3,29 @@
 
 enum column { W_OWNER, W_BATCH, W_ROWS, W_UNTIL, W_LOCK, W_COMMAND, W_STARTED };
 
-/* Rows are found by the index of leases, so that a big table costs nothing. Of several runs with one owner the latest that has not
+/* Rows are found by the index of statuses, so that a big table costs nothing. Of several runs with one owner the latest that has not
  * ended counts. */
-static void write_query(struct buf *sql, const struct postgres_info *info)
-{
-    buf_printf(
-        sql,
-        "WITH held AS (SELECT r.lease_owner AS owner, m.batch_id::text AS batch, count(*) AS n,"
-        "   max(r.lease_until) AS until, NULL::text AS mode"
-        "  FROM blobferry_records AS r JOIN file_migrations AS m ON %s"
-        "  WHERE r.lease_owner IS NOT NULL AND m.status = 'processing' GROUP BY 1, 2"
-        "  UNION ALL SELECT owner, batch_id, 0, lease_until, mode FROM blobferry_locks),"
-        " run AS (SELECT DISTINCT ON (owner) owner, command, started_ms FROM blobferry_runs"
-        "  WHERE ended_ms IS NULL AND owner IN (SELECT owner FROM held)"
-        "  ORDER BY owner, started_ms DESC)"
-        " SELECT h.owner, h.batch, sum(h.n)::bigint, max(h.until), max(h.mode), max(run.command),"
-        "  max(run.started_ms) FROM held AS h LEFT JOIN run ON run.owner = h.owner"
-        " GROUP BY h.owner, h.batch ORDER BY h.owner COLLATE \"C\", h.batch COLLATE \"C\"",
-        info->record_on);
-}
+static const char workers_sql[] =
+    "WITH held AS (SELECT r.lease_owner AS owner, m.batch_id::text AS batch, count(*) AS n,"
+    "   max(r.lease_until) AS until, NULL::text AS mode"
+    "  FROM file_migrations AS m CROSS JOIN " POSTGRES_LEASES
+    "  WHERE m.status = 'processing' AND r.lease_owner IS NOT NULL GROUP BY 1, 2"
+    "  UNION ALL SELECT owner, batch_id, 0, lease_until, mode FROM blobferry_locks),"
+    " run AS (SELECT DISTINCT ON (owner) owner, command, started_ms FROM blobferry_runs"
+    "  WHERE ended_ms IS NULL AND owner IN (SELECT owner FROM held)"
+    "  ORDER BY owner, started_ms DESC)"
+    " SELECT h.owner, h.batch, sum(h.n)::bigint, max(h.until), max(h.mode), max(run.command),"
+    "  max(run.started_ms) FROM held AS h LEFT JOIN run ON run.owner = h.owner"
+    " GROUP BY h.owner, h.batch ORDER BY h.owner COLLATE \"C\", h.batch COLLATE \"C\"";
 
 enum err_code postgres_workers(struct tracker *t, tracker_worker_fn *fn, void *user, struct err *e)
 {
     struct postgres *p = postgres_of(t);
-    struct buf sql;
     enum err_code code = postgres_schema_need(p, e);
 
     if (code != ERR_OK || !p->info.schema.own)
         return code;
-    buf_init(&sql, 8192);
-    write_query(&sql, &p->info);
-    PGresult *q = postgres_statement_query(p, buf_cstr(&sql), POSTGRES_NONE, e);
-    buf_release(&sql);
+    PGresult *q = postgres_statement_query(p, workers_sql, POSTGRES_NONE, e);
     if (q == NULL)
         return postgres_code(e);
     for (int i = 0; code == ERR_OK && i < PQntuples(q); i++) {

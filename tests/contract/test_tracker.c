@@ -7,6 +7,7 @@
 #include "contract/tracker_plan.h"
 #include "contract/tracker_pointer.h"
 #include "contract/tracker_postgres.h"
+#include "contract/tracker_postgres_leases.h"
 #include "contract/tracker_postgres_scale.h"
 #include "contract/tracker_postgres_types.h"
 #include "contract/tracker_read.h"
@@ -33,9 +34,9 @@
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {ALL(ON_SQLITE), ALL(ON_POSTGRES),
-                                              TRACKER_POSTGRES_TYPES_TESTS(ON_POSTGRES),
-                                              TRACKER_POSTGRES_SCALE_TESTS(ON_POSTGRES)};
+    static const struct CMUnitTest tests[] = {
+        ALL(ON_SQLITE), ALL(ON_POSTGRES), TRACKER_POSTGRES_TYPES_TESTS(ON_POSTGRES),
+        TRACKER_POSTGRES_LEASES_TESTS(ON_POSTGRES), TRACKER_POSTGRES_SCALE_TESTS(ON_POSTGRES)};
 
     return cmocka_run_group_tests(tests, postgres_begin, postgres_end);
 }

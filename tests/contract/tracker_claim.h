@@ -305,6 +305,40 @@ static void test_tracker_owners_tells_who_else_works(void **state)
     assert_string_equal(text, "anna=2@3600000 bert=1@3600000 ");
 }
 
+/* The application takes two rows out of 'processing' behind the back of whoever holds them; he is still named in our table. */
+static void test_tracker_lease_that_the_application_cut_off_does_no_harm(void **state)
+{
+    struct fixture *f = *state;
+    struct tracker_move moves[3];
+    int64_t released = -1;
+
+    with_tables(f);
+    plan(f, "b-1", 1, 3);
+    claim(f, "me", "b-1", 9);
+    sql(f, "UPDATE file_migrations SET status = 'pending' WHERE id < 'row-00003'");
+    OK(f, tracker_renew(f->t, "me", NOW + 5 * HOUR, &f->e));
+    for (size_t i = 0; i < 3; i++)
+        moves[i] = move_of(&f->list.items[i], "me", FILE_FAILED);
+    OK(f, tracker_apply(f->t, moves, 2, NULL, &f->e)); /* what he has to say is refused */
+    assert_int_equal(moves[0].applied, TRACKER_LOST);
+    assert_int_equal(moves[1].applied, TRACKER_LOST);
+    assert_int_equal(claim(f, "you", "b-1", 1), 1);
+    assert_string_equal(f->list.items[0].id, "row-00001");
+    assert_false(f->list.items[0].taken_over);
+    OK(f, tracker_release(f->t, "me", &released, &f->e));
+    assert_int_equal(released, 1);
+    EXPECT(f, "you processing 2",
+           "SELECT lease_owner || ' ' || status || ' ' || attempts FROM blobferry_records JOIN"
+           " file_migrations ON id = record_id WHERE id = 'row-00001'");
+    EXPECT(f, "NULL", "SELECT lease_owner FROM blobferry_records WHERE record_id = 'row-00003'");
+    /* Set back by the application: held at most until the lease ends, or its holder is known to be dead. */
+    sql(f, "UPDATE file_migrations SET status = 'processing' WHERE id = 'row-00002'");
+    assert_int_equal(claim_by(f, f->t, "you", "b-1", 9, NOW + 6 * HOUR, &f->list), 2);
+    assert_string_equal(f->list.items[0].id, "row-00002");
+    assert_true(f->list.items[0].taken_over);
+    move_all(f, &f->list, "you", FILE_COMPLETED);
+}
+
 #define TRACKER_CLAIM_TESTS(TEST)                                                                  \
     TEST(test_tracker_claim_leases_in_id_order),                                                   \
         TEST(test_tracker_claim_gives_each_row_once_then_nothing),                                 \
@@ -315,6 +349,7 @@ static void test_tracker_owners_tells_who_else_works(void **state)
         TEST(test_tracker_claim_retries_failed_rows_only_when_asked),                              \
         TEST(test_tracker_claim_of_rolled_back_rows_begins_anew),                                  \
         TEST(test_tracker_release_gives_rows_back_uncounted),                                      \
+        TEST(test_tracker_lease_that_the_application_cut_off_does_no_harm),                        \
         TEST(test_tracker_renew_extends_rows_and_locks),                                           \
         TEST(test_tracker_set_upload_is_for_the_holder),                                           \
         TEST(test_tracker_owners_tells_who_else_works)

@@ -134,6 +134,62 @@ static void claim_and_complete(struct scale *s, const char *batch, const char *d
     expect_small(s, "apply");
 }
 
+static enum err_code ignore_worker(void *user, const struct tracker_worker *w, struct err *e)
+{
+    (void)w;
+    (void)e;
+    ++*(int *)user;
+    return ERR_OK;
+}
+
+static enum err_code ignore_owner(void *user, const char *owner, int64_t rows, int64_t until,
+                                  struct err *e)
+{
+    (void)owner;
+    (void)rows;
+    (void)until;
+    (void)e;
+    ++*(int *)user;
+    return ERR_OK;
+}
+
+/* No index knows who holds what. */
+static void hold_and_release(struct scale *s)
+{
+    struct fixture *f = s->f;
+    const char *const dead[] = {"gone"};
+    int64_t released = 0;
+    int told = 0;
+
+    assert_int_equal(claim(f, "me", "big", SCALE_LIMIT), SCALE_LIMIT);
+    assert_int_equal(claim(f, "gone", "big", 1), 1);
+    listen_to_log(s);
+    OK(f, tracker_renew(f->t, "me", NOW + 2 * HOUR, &f->e));
+    expect_small(s, "renew");
+    OK(f, tracker_owners(f->t, "nobody", ignore_owner, &told, &f->e));
+    assert_int_equal(told, 2);
+    expect_small(s, "owners");
+    OK(f, tracker_workers(f->t, ignore_worker, &told, &f->e));
+    assert_int_equal(told, 4);
+    expect_small(s, "workers");
+    OK(f, tracker_claim(f->t,
+                        &(struct tracker_claim){.owner = "me",
+                                                .now_ms = NOW,
+                                                .lease_ms = HOUR,
+                                                .limit = 1,
+                                                .dead_owners = dead,
+                                                .dead_count = 1},
+                        &f->list, &f->e));
+    expect_small(s, "claim beside the dead");
+    EXPECT(f, "0",
+           "SELECT count(*) FROM blobferry_records WHERE lease_owner = 'gone' AND"
+           " lease_until > 0");
+    OK(f, tracker_release(f->t, "gone", &released, &f->e));
+    OK(f, tracker_release(f->t, "me", &released, &f->e));
+    assert_true(released >= SCALE_LIMIT);
+    expect_small(s, "release");
+}
+
 static void test_tracker_postgres_work_does_not_grow_with_the_table(void **state)
 {
     struct scale s = {0};
@@ -147,6 +203,7 @@ static void test_tracker_postgres_work_does_not_grow_with_the_table(void **state
     for (int round = 0; round < 2; round++) { /* without, then with what ANALYZE says */
         claim_and_complete(&s, "big", "claim of one batch");
         claim_and_complete(&s, NULL, "claim of any batch");
+        hold_and_release(&s);
         OK(s.f, tracker_records(s.f->t, NULL, "r-0010000", SCALE_LIMIT, &s.f->list, &s.f->e));
         assert_int_equal(s.f->list.len, SCALE_LIMIT);
         expect_small(&s, "a page of all");
