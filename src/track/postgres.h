@@ -374,7 +374,7 @@ enum err_code postgres_refresh_one(struct postgres *p, const char *batch_id, int
 enum err_code postgres_restore(struct tracker *t, const struct tracker_restore *r,
                                struct tracker_restore_counts counts[TRACKER_TABLES], struct err *e);
 
-/* ---- postgres_claim.c (more in postgres_claim.h), postgres_lease.c, postgres_apply.c, postgres_pointer.c, postgres_shared.c ------------------------------------------ */
+/* ---- postgres_claim.c, postgres_lease.c, postgres_apply.c, postgres_pointer.c, postgres_shared.c ------------------------------------------ */
 enum err_code postgres_claim(struct tracker *t, const struct tracker_claim *c,
                              struct record_list *out, struct err *e);
 enum err_code postgres_lease_bury(struct postgres *p, const struct tracker_claim *c, struct err *e);

@@ -361,7 +361,8 @@ static enum err_code claim(struct postgres *p, void *user, struct err *e)
     if (k->owner == NULL || k->now == NULL)
         return err_set(e, ERR_LIMIT, "the list of claimed rows is full");
     k->after_id = k->c->after_id;
-    code = postgres_lease_bury(p, k->c, e);
+    /* The dead take no more rows: when a run begins from the first row, it buries them, not at every page. */
+    code = k->after_id == NULL ? postgres_lease_bury(p, k->c, e) : ERR_OK;
     /* An empty list means that nothing is left: rows that cannot be taken are passed over. */
     k->limit = k->c->limit;
     k->more = true;
