@@ -1,5 +1,5 @@
-/* What a claim and a result cost on PostgreSQL, and what they rely on: no index knows of leases, rows are found where they were locked,
- * and a database of version 1 of our tables works as it is until it is brought up to date. */
+/* What a claim and a result cost on PostgreSQL: no index knows of leases, and a database of version 1 of our tables works as it is until it
+ * is brought up to date; and what becomes of results whose rows change while they are waited for. */
 #ifndef BLOBFERRY_TEST_TRACKER_POSTGRES_LEASES_H
 #define BLOBFERRY_TEST_TRACKER_POSTGRES_LEASES_H
 
@@ -166,7 +166,7 @@ static void test_tracker_postgres_claims_and_results_make_no_index_entries(void 
            " 'blobferry_records'");
 }
 
-/* ---- rows are found where they lie --------------------------------------------------------------------------------- */
+/* ---- rows that change meanwhile ------------------------------------------------------------------------------------ */
 
 /* Another session changes rows and keeps them locked until somebody waits for them. */
 static void change_until_waited_for(struct fixture *f, const char *change)
@@ -191,7 +191,7 @@ static void changed(struct fixture *f)
     }
 }
 
-static void test_tracker_postgres_result_follows_a_row_that_moved(void **state)
+static void test_tracker_postgres_result_follows_a_row_that_changed(void **state)
 {
     struct fixture *f = *state;
 
@@ -234,8 +234,7 @@ static void test_tracker_postgres_result_of_a_row_that_was_taken_is_lost(void **
            " AS f ON f.id = file_id WHERE f.r2_key IS NOT NULL");
 }
 
-/* Rows of several partitions lie at the same places: only the id tells them apart. */
-static void test_tracker_postgres_partitions_are_told_apart(void **state)
+static void test_tracker_postgres_partitions_are_one_table(void **state)
 {
     struct fixture *f = *state;
     int64_t released = 0;
@@ -276,8 +275,8 @@ static void test_tracker_postgres_partitions_are_told_apart(void **state)
         TEST(test_tracker_postgres_first_writer_upgrades_beside_another),                          \
         TEST(test_tracker_postgres_upgrade_keeps_nobody_from_working),                             \
         TEST(test_tracker_postgres_claims_and_results_make_no_index_entries),                      \
-        TEST(test_tracker_postgres_result_follows_a_row_that_moved),                               \
+        TEST(test_tracker_postgres_result_follows_a_row_that_changed),                             \
         TEST(test_tracker_postgres_result_of_a_row_that_was_taken_is_lost),                        \
-        TEST(test_tracker_postgres_partitions_are_told_apart)
+        TEST(test_tracker_postgres_partitions_are_one_table)
 
 #endif

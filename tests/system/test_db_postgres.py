@@ -311,6 +311,31 @@ class Check(bf.TestCase):
         self.check(0)
         self.ws.run("audit", "verify", expect=0)
 
+    def as_version_1(self):
+        for statement in ("CREATE INDEX blobferry_ix_records_lease ON blobferry_records (lease_owner) WHERE lease_owner IS NOT NULL",
+                          "ALTER TABLE blobferry_records SET (fillfactor = 85)", "UPDATE blobferry_schema SET version = 1"):
+            self.change(statement)
+
+    def test_db_upgrade_from_version_1(self):
+        version = "SELECT version, to_regclass('blobferry_ix_records_lease') IS NULL FROM blobferry_schema"
+        self.ws.migrated(4)
+        self.as_version_1()
+        before = self.psql("SELECT * FROM blobferry_records ORDER BY record_id")
+        shown = self.ws.run("db", "upgrade", "--dry-run", "--json", expect=0).json()
+        self.assertEqual([(s["kind"], s.get("version"), s["done"]) for s in shown["steps"]], [("tables", 2, False)])
+        self.check(0)
+        self.assertEqual(self.psql(version), ["1|f"])
+        done = self.ws.run("db", "upgrade", "--json", expect=0).json()
+        self.assertEqual([(s["version"], s["done"]) for s in done["steps"]], [(2, True)])
+        self.assertEqual(self.psql(version), ["2|t"])
+        self.assertEqual(self.ws.run("db", "upgrade", "--json", expect=0).json()["steps"], [])
+        self.as_version_1()
+        self.ws.run("verify", "--batch-id", "b1", expect=0)  # the first command that writes
+        self.assertEqual(self.psql(version), ["2|t"])
+        self.assertEqual([r.split("|")[:5] for r in self.psql("SELECT * FROM blobferry_records ORDER BY record_id")],
+                         [r.split("|")[:5] for r in before])
+        self.ws.run("audit", "verify", expect=0)
+
 
 if __name__ == "__main__":
     unittest.main()
