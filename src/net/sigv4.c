@@ -174,7 +174,7 @@ static enum err_code sign(struct sigv4_signer *s, const struct sigv4_request *r,
     enum err_code code;
 
     buf_init(&text, CANONICAL_MAX);
-    (void)buf_reserve(&text, SCOPE_MAX * 2);
+    (void)buf_reserve(&text, (size_t)SCOPE_MAX * 2);
     code = make_text(r, t, &text, names, e);
     if (code == ERR_OK)
         code = derive_day_key(s, t->day, e);
