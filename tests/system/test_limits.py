@@ -71,8 +71,8 @@ class Throttled(bf.TestCase):
         self.assertLessEqual(sink.stats()["connections"], 140)
 
     def test_limits_many_at_once_are_refused_without_harm(self):
-        """More refusals at once than any file has retries."""
-        sink = self.planned(300, "--rate", "50", "--latency", "20", smallest=100, largest=1000)
+        """More refusals at once than any file has retries: all are on their way before the first answer comes."""
+        sink = self.planned(300, "--rate", "50", "--latency", "250", smallest=100, largest=1000)
         self.ws.run("migrate", "--batch-id", "b1", "--concurrency", "128", "--max-retries", "0", expect=0, limit=90)
         self.assertEqual(self.ws.statuses(), {"completed": 300})
         self.assertGreater(sink.stats()["throttled"], 50)
