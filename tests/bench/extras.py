@@ -74,6 +74,9 @@ def tracking(bench):
                     elif n:
                         walls[client.name].append(wall)
         base = statistics.median(bare)
+        least = min(statistics.median(w) for w in walls.values())
+        if base > least:
+            raise Wrong(f"without tracking and audit {work.title} took {base:.2f} s, with them {least:.2f} s")
         for client in ours:
             wall = statistics.median(walls[client.name])
             found.append(finding(f"tracking and audit, {client.name}, {work.title}", 100 * (wall / base - 1), "% of wall",

@@ -89,15 +89,15 @@ enum err_code __wrap_tracker_apply(struct tracker *t, struct tracker_move *moves
     return ERR_OK;
 }
 
-/* As they would be, had the moves been written. */
-static void correct(struct state_counts *counts)
+/* As they would be, had the moves been written. `all`: completed rows are asked for, too. */
+static void correct(struct state_counts *counts, bool all)
 {
     int64_t *pending = &counts->by[FILE_PENDING];
 
     if (*pending < completed)
         return;
     *pending -= completed;
-    counts->by[FILE_COMPLETED] += completed;
+    counts->by[FILE_COMPLETED] += all ? completed : 0;
 }
 
 enum err_code __wrap_tracker_totals(struct tracker *t, const struct tracker_filter *f,
@@ -105,20 +105,21 @@ enum err_code __wrap_tracker_totals(struct tracker *t, const struct tracker_filt
 {
     double start = now();
     enum err_code code = __real_tracker_totals(t, f, out, e);
+    /* were there still something to do, migrate would wait for whoever does it */
     if (code == ERR_OK)
-        correct(&out->counts);
+        correct(&out->counts, f == NULL || f->statuses == 0 ||
+                                  (f->statuses & TRACKER_STATUS(FILE_COMPLETED)) != 0);
     reading += now() - start;
     return code;
 }
 
-/* Were there still something to do, migrate would wait for whoever does it. */
 enum err_code __wrap_tracker_batches(struct tracker *t, const char *batch_id, size_t limit,
                                      struct batch_list *out, struct err *e)
 {
     double start = now();
     enum err_code code = __real_tracker_batches(t, batch_id, limit, out, e);
     for (size_t i = 0; code == ERR_OK && i < out->len; i++)
-        correct(&out->items[i].counts);
+        correct(&out->items[i].counts, true);
     reading += now() - start;
     return code;
 }
