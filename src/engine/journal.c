@@ -204,6 +204,17 @@ void journal_close(struct journal *j)
     free(j);
 }
 
+struct journal_entry journal_entry_of(const struct record *r, const char *action)
+{
+    return (struct journal_entry){.action = action,
+                                  .file_id = r->file_id,
+                                  .record_id = r->id,
+                                  .batch_id = r->batch_id,
+                                  .filename = r->filename,
+                                  .target_key = r->target_key,
+                                  .source_path = r->source_path};
+}
+
 /* ---- committing ----------------------------------------------------------------------------------------- */
 
 /* Under the lock: is it still the same file, and has somebody else gone on with it? */

@@ -43,15 +43,11 @@ static void page_recycle(struct migrate_job *j, struct migrate_page *p)
 
 static struct journal_entry line_of(const struct record *r, const char *action)
 {
-    return (struct journal_entry){.action = action,
-                                  .file_id = r->file_id,
-                                  .record_id = r->id,
-                                  .batch_id = r->batch_id,
-                                  .filename = r->filename,
-                                  .target_key = r->target_key,
-                                  .source_path = r->source_path,
-                                  .has_size = r->file_size >= 0,
-                                  .size = r->file_size};
+    struct journal_entry entry = journal_entry_of(r, action);
+
+    entry.has_size = r->file_size >= 0;
+    entry.size = r->file_size;
+    return entry;
 }
 
 static enum err_code claim(struct migrate_job *j, struct tracker *by, struct migrate_page *p,
@@ -119,7 +115,6 @@ static enum err_code write_intents(struct migrate_job *j, const struct migrate_p
                                    struct err *e)
 {
     struct journal *journal = j->g->journal;
-    struct tracker_head head;
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; code == ERR_OK && i < p->list.len; i++) {
@@ -135,7 +130,7 @@ static enum err_code write_intents(struct migrate_job *j, const struct migrate_p
         if (code == ERR_OK)
             code = journal_add(journal, &entry, e);
     }
-    return code == ERR_OK ? journal_commit(journal, true, &head, e) : code;
+    return code == ERR_OK ? journal_commit(journal, true, NULL, e) : code;
 }
 
 static void put_on_record(struct scribe_job *job)

@@ -27,13 +27,6 @@ static bool wait_for_hunger(struct migrate_job *j)
     return !c->quit && d->order == MIGRATE_RUN && !j->exhausted;
 }
 
-static void tell(struct migrate_desk *d, const struct err *e)
-{
-    if (e->code != ERR_OK && d->fatal.code == ERR_OK)
-        d->fatal = *e;
-    pthread_cond_signal(&d->news);
-}
-
 static void *claim(void *job)
 {
     struct migrate_job *j = job;
@@ -55,8 +48,11 @@ static void *claim(void *job)
         if (code != ERR_OK)
             break;
     }
-    tell(&j->desk, &e);
     pthread_mutex_unlock(&j->desk.lock);
+    if (e.code != ERR_OK)
+        migrate_lanes_fail(j, &e);
+    else
+        migrate_lanes_tell(j);
     return NULL;
 }
 

@@ -5,22 +5,13 @@
 
 struct journal_entry outcome_line(const struct outcome *o)
 {
-    const struct record *r = o->r;
-    struct journal_entry entry = {.action = "upload_outcome",
-                                  .file_id = r->file_id,
-                                  .record_id = r->id,
-                                  .batch_id = r->batch_id,
-                                  .filename = r->filename,
-                                  .target_key = r->target_key,
-                                  .source_path = r->source_path,
-                                  .from = state_file_name(FILE_PROCESSING),
-                                  .detail = str_empty(o->detail) ? NULL : o->detail};
+    const bool lost = o->end == OUTCOME_LOST;
+    struct journal_entry entry = journal_entry_of(o->r, lost ? "lease_lost" : "upload_outcome");
 
-    if (o->end == OUTCOME_LOST) { /* its outcome is told by whoever holds the row now */
-        entry.action = "lease_lost";
-        entry.from = NULL;
-        return entry;
-    }
+    entry.detail = str_empty(o->detail) ? NULL : o->detail;
+    if (lost)
+        return entry; /* its outcome is told by whoever holds the row now */
+    entry.from = state_file_name(FILE_PROCESSING);
     if (o->err.code != ERR_OK) {
         entry.error = o->err.message;
         entry.error_class = err_code_name(o->err.code);

@@ -58,20 +58,11 @@ static enum err_code settle_page(struct rollback_job *j, struct journal_doubt *d
 
     for (size_t i = 0; code == ERR_OK && i < page->len; i++) {
         const struct record *r = &page->items[i];
-        struct journal_entry entry = {
-            .action = "rollback_outcome",
-            .file_id = r->file_id,
-            .record_id = r->id,
-            .batch_id = r->batch_id,
-            .filename = r->filename,
-            .target_key = r->target_key,
-            .source_path = r->source_path,
-            .to = state_file_name(FILE_ROLLED_BACK),
-            .detail = "found rolled back: an earlier run ended before it could say so",
-            .has_success = true,
-            .success = true,
-        };
+        struct journal_entry entry = journal_entry_of(r, "rollback_outcome");
 
+        entry.to = state_file_name(FILE_ROLLED_BACK);
+        entry.detail = "found rolled back: an earlier run ended before it could say so";
+        entry.has_success = entry.success = true;
         if (!r->delete_owed && journal_doubt_open(d, "rollback", r->id))
             code = journal_add(j->g->journal, &entry, e);
     }

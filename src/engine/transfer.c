@@ -134,11 +134,9 @@ enum err_code transfer_note(struct transfer *t, const struct journal_entry *entr
                             struct err *e)
 {
     struct journal *journal = t->lane->g->journal;
-    struct tracker_head head;
-    enum err_code code;
+    const enum err_code code = journal_add(journal, entry, e);
 
-    code = journal_add(journal, entry, e);
-    return code == ERR_OK && durable ? journal_commit(journal, true, &head, e) : code;
+    return code == ERR_OK && durable ? journal_commit(journal, true, NULL, e) : code;
 }
 
 /* ---- completion ------------------------------------------------------------------------------------------ */

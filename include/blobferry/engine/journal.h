@@ -69,6 +69,8 @@ struct journal_entry {
     const char *
         extra_json; /* a whole JSON object of ours, embedded as "extra" (run_begin: configuration without secrets, counts) */
 };
+/* What is said of the file in every line; borrows the record's texts. */
+struct journal_entry journal_entry_of(const struct record *r, const char *action);
 enum err_code journal_add(struct journal *j, const struct journal_entry *entry, struct err *e);
 size_t journal_pending(
     const struct journal
